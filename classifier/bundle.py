@@ -1,0 +1,117 @@
+"""Bundle: the folder that leaves training and enters serving. Atomic, checksummed, no pickle.
+
+Torch-free: weights and graph arrive here as files or bytes that other modules made.
+"""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from classifier.preprocess import Pixels, decode_picture
+from contract.errors import BundleError, HostError
+from contract.files import sha256_of, write_json
+from contract.manifest import (
+    GRAPH_NAME,
+    MANIFEST_NAME,
+    PROBE_NAME,
+    WEIGHTS_NAME,
+    Manifest,
+    Preprocess,
+    read_manifest,
+)
+
+PROBE_SIDE_PX = (320, 260)  # not square, so that a swapped axis shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A complete bundle on disk: every file is there and has the digest that was written."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def weights_file(self) -> Path:
+        """safetensors of classifier.network.Network."""
+        return self.folder / WEIGHTS_NAME
+
+    @property
+    def graph_file(self) -> Path | None:
+        """OpenVINO IR: uint8 (N, H, W, 3) to probabilities (N, K); None when not exported."""
+        return self.folder / GRAPH_NAME if GRAPH_NAME in self.manifest.files else None
+
+    def probe_pixels(self) -> Pixels:
+        """The probe picture as the network sees it, (1, H, W, 3) uint8."""
+        data = (self.folder / PROBE_NAME).read_bytes()
+        return decode_picture(data, self.manifest.preprocess)[None]
+
+
+def probe_picture() -> bytes:
+    """A synthetic PNG with edges, gradients and noise: never a customer's photograph."""
+    width, height = PROBE_SIDE_PX
+    y, x = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(20240229).integers(0, 64, (height, width))
+    planes = (x * 191 // width + noise, y * 191 // height + noise, (x // 16 + y // 16) % 2 * 192)
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack(planes, axis=2).astype(np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def probe_pixels(preprocess: Preprocess) -> Pixels:
+    """What `Bundle.probe_pixels` will be, before the bundle exists."""
+    return decode_picture(probe_picture(), preprocess)[None]
+
+
+def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
+    """Put `files` (name -> finished file, moved from where it lies) into `folder` as a bundle.
+
+    bundle.json goes last: until it is there, and again while an older bundle is replaced, the
+    folder holds no bundle, never a mixed one. `manifest.files` is filled in here.
+
+    Raises HostError when the folder is not writable or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST_NAME).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".bundle-", dir=folder) as staging:
+            probe = Path(staging) / PROBE_NAME
+            probe.write_bytes(probe_picture())
+            digests: dict[str, str] = {}
+            for name, source in {**files, PROBE_NAME: probe}.items():
+                staged = Path(staging) / name
+                if source != staged:
+                    shutil.move(source, staged)
+                digests[name] = sha256_of(staged)
+                staged.replace(folder / name)
+    except OSError as error:
+        raise HostError(f"cannot write the bundle to {folder}: {error}") from error
+    complete = Manifest(**{**_fields(manifest), "files": digests})
+    write_json(folder / MANIFEST_NAME, complete.to_json())
+    return Bundle(folder=folder, manifest=complete)
+
+
+def read_bundle(folder: Path, *, verify: bool = True) -> Bundle:
+    """The bundle in `folder`; with `verify` every file's digest is recomputed.
+
+    Raises BundleError: no bundle, a missing or altered file, another format version.
+    """
+    manifest = read_manifest(folder)
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"{folder}: {name} is missing; copy or unpack the whole bundle")
+        if verify and sha256_of(path) != digest:
+            raise BundleError(f"{path} is not the file that training wrote (sha256 differs)")
+    if PROBE_NAME not in manifest.files:
+        raise BundleError(f"{folder}: the manifest names no {PROBE_NAME}")
+    return Bundle(folder=folder, manifest=manifest)
+
+
+def _fields(manifest: Manifest) -> dict[str, object]:
+    return {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}

@@ -1,0 +1,1 @@
+"""The words that all rooms agree on. Standard library only; imports nothing of ours."""

@@ -1,0 +1,98 @@
+"""Setting: one declaration of a knob that feeds parser, validation, docs and tuning ranges."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from contract.errors import HyperparameterError
+from contract.strict import to_bool, to_float, to_int, unquote
+
+Value = bool | int | float | str
+Scaling = Literal["Linear", "Logarithmic", "ReverseLogarithmic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One knob. Bounds are inclusive unless `above` or `below` says otherwise."""
+
+    name: str  # as users type it, with hyphens: `batch-size`
+    type: type  # bool, int, float or str: decides the conversion
+    default: Value
+    help: str  # meaning and unit, one sentence
+    group: str  # heading in --help and in docs/hyperparameters.md
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None  # exclusive lower bound
+    below: float | None = None  # exclusive upper bound
+    choices: tuple[str, ...] = ()
+    tuning: tuple[float, float] | tuple[str, ...] | None = None  # a range worth searching
+    scaling: Scaling = "Linear"
+
+    def expected(self) -> str:
+        """What a correct value looks like, for errors and docs."""
+        if self.choices:
+            return "one of " + " | ".join(self.choices)
+        if self.type is bool:
+            return "true or false"
+        if self.type is str:
+            return "text"
+        noun = "a whole number" if self.type is int else "a number"
+        bounds = [
+            f"{sign} {bound:g}"
+            for sign, bound in (
+                (">=", self.minimum),
+                (">", self.above),
+                ("<=", self.maximum),
+                ("<", self.below),
+            )
+            if bound is not None
+        ]
+        return " and ".join([f"{noun} {bounds[0]}", *bounds[1:]]) if bounds else noun
+
+    def parse(self, text: str) -> Value:
+        """Convert and check one string as SageMaker sends it. Raises HyperparameterError."""
+        plain = unquote(text)
+        converters: dict[type, Any] = {bool: to_bool, int: to_int, float: to_float, str: str}
+        try:
+            value: Value = converters[self.type](plain)
+        except (ValueError, OverflowError):
+            raise HyperparameterError(self.name, plain, self.expected()) from None
+        return self.check(value)
+
+    def check(self, value: Value) -> Value:
+        """`value` itself when it has the right type and lies in range. Raises HyperparameterError."""
+        if self.type is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.type or not self._in_range(value):
+            raise HyperparameterError(self.name, value, self.expected())
+        return value
+
+    def _in_range(self, value: Value) -> bool:
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, str):
+            return True
+        # Written this way round, every comparison refuses NaN too.
+        return (
+            (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def knob(default: Value, group: str, help: str, **limits: Any) -> Any:
+    """A dataclass field that carries its Setting; `settings_of` reads it back."""
+    return field(default=default, metadata={"group": group, "help": help, **limits})
+
+
+def settings_of(cls: type) -> tuple[Setting, ...]:
+    """The Settings of a dataclass made of `knob` fields, in the order they are written."""
+    return tuple(
+        Setting(
+            name=item.name.replace("_", "-"),
+            type=type(item.default),
+            default=item.default,
+            **item.metadata,
+        )
+        for item in fields(cls)
+    )
