@@ -12,6 +12,7 @@
       BundleError                     the owner of the model: the bundle is incomplete or does not fit
         ProbeError                    ... it no longer computes what training computed
       RequestError                    the caller of the endpoint; carries the HTTP status
+        UserCodeError                 ... but the model's own code/inference.py failed: its owner
       UsageError                      the person at the terminal: the command line asks the impossible
       HostError                       the machine's owner: disk, port, memory, missing program
       InterruptedJobError             nobody: the job was told to stop; it can be resumed
@@ -97,6 +98,10 @@ class UsageError(KennelError):
     """The command line asks for something that does not exist or cannot be done."""
 
     exit_code = 2
+
+
+class UserCodeError(RequestError):
+    """A function of the model's own code/inference.py failed. Its traceback is in the log."""
 
 
 class HostError(KennelError):

@@ -1,0 +1,1 @@
+"""The command `kennel`: it starts jobs and servers as processes and asks them over HTTP."""

@@ -1,0 +1,101 @@
+"""The command `kennel`: finds the verb, runs it, turns errors into one line and an exit code.
+
+Exit codes: 0 fine, 1 the job (or the machine) failed, 2 you asked for something impossible,
+130 stopped by Ctrl-C.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from contract.errors import KennelError, UsageError
+from contract.strict import nearest
+from control.command_demo import DEMO
+from control.command_doctor import DOCTOR
+from control.command_predict import PREDICT
+from control.command_report import LIST, REPORT
+from control.command_run import RUN
+from control.command_serve import SERVE
+from control.parser import Command, parse
+from control.terminal import complain, say
+
+COMMANDS: tuple[Command, ...] = (RUN, SERVE, PREDICT, REPORT, LIST, DOCTOR, DEMO)
+INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line and return the exit code."""
+    given = list(sys.argv[1:] if words is None else words)
+    try:
+        return _run(given)
+    except KennelError as error:
+        complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        complain("stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more (`kennel list | head`). Python would complain at exit, too.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as stop:  # argparse's --help
+        return int(stop.code or 0)
+
+
+def find_command(name: str) -> Command:
+    """The command called `name`. Raises UsageError with the nearest name."""
+    for command in COMMANDS:
+        if command.name == name:
+            return command
+    names = [command.name for command in COMMANDS]
+    near = nearest(name, names)
+    hint = f"did you mean `kennel {near}`?" if near else f"known: {', '.join(names)}"
+    raise UsageError(f"unknown command {name!r}; {hint}")
+
+
+def overview() -> str:
+    """What `kennel --help` prints."""
+    width = max(len(command.name) for command in COMMANDS)
+    commands = [f"  {command.name.ljust(width)}  {command.help}" for command in COMMANDS]
+    return "\n".join(
+        [
+            "usage: kennel COMMAND ...",
+            "",
+            "Train and serve image classifiers: the same job on this machine and on SageMaker.",
+            "",
+            "commands:",
+            *commands,
+            "",
+            "examples:",
+            "  kennel demo",
+            "  kennel run jobs/digits.toml --set epochs=5",
+            "",
+            "`kennel COMMAND --help` says more. Exit codes: 0 fine, 1 failed, 2 impossible.",
+        ]
+    )
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        say(overview())
+        return 0
+    if words[0] == "--version":
+        say(f"kennel {_version()}")
+        return 0
+    command = find_command(words[0])
+    return command.run(parse(command, words[1:]))
+
+
+def _version() -> str:
+    from importlib import metadata  # 70 ms that --help need not wait for
+
+    try:
+        return metadata.version("kennel")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`kennel serve`: a bundle behind HTTP, in the foreground, until Ctrl-C."""
+
+import argparse
+from pathlib import Path
+
+from contract.errors import HostError
+from control.bundle_source import opened_bundle
+from control.child import Watch, counting_signals, stop, supervise
+from control.parser import Command, Parser
+from control.server import (
+    LOOPBACK,
+    STOP_SECONDS,
+    ServerPlan,
+    check_address,
+    free_port,
+    start_server,
+    wait_until_ready,
+)
+from control.terminal import complain, say
+
+DEFAULT_PORT = 8080  # SageMaker's
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Exit code 0 after Ctrl-C or SIGTERM, 1 when the server ended by itself."""
+    with opened_bundle(arguments.bundle) as bundle:
+        port = arguments.port or free_port()
+        plan = ServerPlan(bundle=bundle, port=port, host=arguments.host)
+        if arguments.show:
+            say(" ".join(plan.command))
+            return 0
+        check_address(plan)
+        with counting_signals() as signals:
+            process = start_server(plan)
+            if wait_until_ready(process, plan, signals):
+                say(_ready(plan))
+            elif process.poll() is None and not signals.count:
+                stop(process, STOP_SECONDS)
+                raise HostError(f"the server of {arguments.bundle} did not get ready in time")
+            ending = supervise(process, Watch(signals=signals, grace_seconds=STOP_SECONDS))
+    if ending.by == "person":
+        return 0
+    complain(f"the server of {arguments.bundle} ended with {ending.code}: its lines above say why")
+    return 1
+
+
+def _ready(plan: ServerPlan) -> str:
+    return (
+        f"ready at {plan.url} (drop a picture there, Ctrl-C ends it)\n"
+        f"next: kennel predict PICTURE --url {plan.url}"
+    )
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        help="a run folder or its number, a bundle's folder, or a model.tar.gz",
+    )
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="default 8080; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        help="default 127.0.0.1: only this machine may ask; 0.0.0.0 lets everybody",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="print the command that would be run, and stop there"
+    )
+
+
+SERVE = Command(
+    name="serve",
+    help="serve a trained bundle over HTTP",
+    description=(
+        "Serve a bundle with the same server that the image runs: GET /ping, POST /invocations,\n"
+        "and a page at / to drop pictures on."
+    ),
+    examples=(
+        "kennel serve runs/0001-digits",
+        "kennel serve model.tar.gz --port 9000",
+    ),
+    add_arguments=_add_arguments,
+    run=serve,
+)

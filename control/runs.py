@@ -1,0 +1,125 @@
+"""Runs: the numbered folders below runs/, each one job with all that it was told and left."""
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contract.errors import SpecError, UsageError
+from contract.files import read_json, write_json
+from contract.opt_ml import OptMl
+
+RUNS = Path("runs")
+RUN_NAME = "run.json"
+LOG_NAME = "train.log"
+REPORT_NAME = "report.html"
+NUMBERED = re.compile(r"(\d{4,})-(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run folder, as its run.json tells. Statuses are SageMaker's words."""
+
+    name: str  # the job's
+    status: str = "InProgress"  # then Completed, Failed or Stopped
+    folder: Path
+    started_at: str = ""  # ISO 8601, UTC
+    seconds: float = 0.0
+    pid: int = 0  # of the `kennel run` that looks after it
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    channels: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)  # the last value of each
+    failure_reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the folder as text."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    @property
+    def report(self) -> Path:
+        """Where training leaves its page."""
+        return OptMl(self.folder).output_data_dir / REPORT_NAME
+
+
+def make_run_folder(runs: Path, name: str) -> Path:
+    """Make and return `runs/NNNN-name`, one past the highest number. Never an existing folder."""
+    runs.mkdir(parents=True, exist_ok=True)
+    while True:
+        numbers = [int(match[1]) for match in map(_numbered, runs.iterdir()) if match]
+        folder = runs / f"{max(numbers, default=0) + 1:04d}-{name}"
+        # Another `kennel run` may take the number between the two lines; then count again.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+def write_run(run: Run) -> None:
+    """Write run.json, in one step."""
+    write_json(run.folder / RUN_NAME, run.to_json())
+
+
+def read_run(folder: Path) -> Run:
+    """Read run.json. A run whose process is gone without a word counts as Failed."""
+    data = read_json(folder / RUN_NAME, SpecError)
+    try:
+        run = Run(**{**data, "folder": folder})
+    except TypeError as error:
+        raise SpecError(f"{folder / RUN_NAME} is not one we know: {error}") from error
+    if run.status == "InProgress" and not _is_alive(run.pid):
+        reason = "kennel run ended without writing a result"
+        return Run(**{**data, "folder": folder, "status": "Failed", "failure_reason": reason})
+    return run
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """Every run below `runs`, oldest first."""
+    folders = [path for path in runs.iterdir() if _numbered(path)] if runs.is_dir() else []
+    present = [path for path in folders if (path / RUN_NAME).is_file()]
+    return [read_run(folder) for folder in sorted(present, key=_number)]
+
+
+def find_run(runs: Path, which: str | None) -> Run:
+    """A run by folder, number (`7`), folder name or job name; without any, the newest.
+
+    Raises UsageError: there is none.
+    """
+    if which and (Path(which) / RUN_NAME).is_file():
+        return read_run(Path(which))
+    known = list_runs(runs)
+    if not known:
+        raise UsageError(f"no run in {runs}/ yet: start one with `kennel run JOB.toml`")
+    matching = [run for run in known if which is None or _is_called(run, which)]
+    if not matching:
+        names = ", ".join(run.folder.name for run in known[-5:])
+        raise UsageError(f"no run is called {which!r} in {runs}/; the newest are: {names}")
+    return matching[-1]
+
+
+def _is_called(run: Run, which: str) -> bool:
+    number = which.isdigit() and int(which) == _number(run.folder)
+    return number or which in (run.folder.name, run.name)
+
+
+def _numbered(path: Path) -> re.Match[str] | None:
+    return NUMBERED.fullmatch(path.name)
+
+
+def _number(path: Path) -> int:
+    match = _numbered(path)
+    return int(match[1]) if match else 0
+
+
+def _is_alive(pid: int) -> bool:
+    """True when a process has this number; a stranger with a reused number counts too."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

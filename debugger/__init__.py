@@ -1,0 +1,1 @@
+"""What happened inside a job: rules over saved tensors, and the profiler's report."""

@@ -1,0 +1,107 @@
+"""The command `serve`: check the settings, say what will run, then become gunicorn.
+
+Becoming it (exec) keeps our process id, so signals sent to the container reach the server.
+"""
+
+import argparse
+import json
+import logging
+import logging.config
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contract.errors import HostError, KennelError
+from serve.cpu import cpu_limit
+from serve.fetch import Fetcher
+from serve.log import log_config
+from serve.settings import VARIABLES, ServeSettings, read_settings, write_settings
+
+log = logging.getLogger(__name__)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FLAGS = ("bundle", "port", "host", "engine", "workers", "threads")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does not return when all is well: the process is gunicorn by then."""
+    given = {name: value for name, value in vars(_parse(arguments)).items() if value is not None}
+    environment = {**os.environ, **write_settings(given)}
+    logging.config.dictConfig(log_config(logging.INFO))
+    try:
+        settings = read_settings(environment)
+        check(settings)
+    except KennelError as error:
+        log.critical("cannot serve: %s", error)
+        return error.exit_code
+    num_cpus = cpu_limit()
+    log.info(
+        "serving %s on port %d", settings.model_dir, settings.port,
+        extra={
+            "fields": {
+                "cpus": num_cpus,
+                "threads": settings.threads or num_cpus,
+                "workers": settings.workers,
+                "engine": settings.engine,
+            }
+        },
+    )  # fmt: skip
+    sys.stdout.flush()
+    command = gunicorn_command()
+    os.execve(command[0], command, _child_environment(environment))
+
+
+def gunicorn_command() -> list[str]:
+    """What we become. It reads everything else from the environment."""
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:serve.gunicorn_conf",
+        "serve.wsgi:application()",
+    ]
+
+
+def check(settings: ServeSettings) -> None:
+    """Fail before anything starts. Raises SpecError for a setting, HostError for a taken port."""
+    Fetcher(settings)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise HostError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; free the "
+                "port or set SAGEMAKER_BIND_TO_PORT"
+            ) from None
+
+
+def _child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with this repository importable and output unbuffered."""
+    paths = [str(REPOSITORY), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **environment,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path for path in paths if path)),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m serve",
+        description="Serve one bundle over HTTP: /ping, /invocations and a page at /.",
+        epilog="example: python -m serve --bundle out/model --port 8080",
+    )
+    for name in FLAGS:
+        setting = VARIABLES[name]
+        shown = json.dumps(setting.default) if setting.default != "" else "none"
+        parser.add_argument(
+            f"--{name}",
+            type=setting.type,
+            choices=setting.choices or None,
+            help=f"{setting.help} (default {shown}; variable {setting.name})",
+        )
+    return parser.parse_args(arguments)

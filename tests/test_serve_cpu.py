@@ -1,0 +1,57 @@
+import os
+
+import pytest
+
+from serve.cpu import available_cpus, cpu_limit
+
+
+def lay_out(tmp_path, membership, files):
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "self").write_text(membership)
+    return tmp_path / "cgroup", tmp_path / "self"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("max 100000", 16)],
+)
+def test_version_2_limit_is_rounded_up_and_at_least_one(tmp_path, limit, expected):
+    root, membership = lay_out(tmp_path, "0::/\n", {"cpu.max": limit})
+    assert available_cpus(16, root, membership) == expected
+
+
+def test_the_tightest_limit_on_the_way_up_counts(tmp_path):
+    files = {"cpu.max": "max 100000", "a/cpu.max": "300000 100000", "a/b/cpu.max": "800000 100000"}
+    root, membership = lay_out(tmp_path, "0::/a/b\n", files)
+    assert available_cpus(16, root, membership) == 3
+
+
+def test_version_1_limit_is_found(tmp_path):
+    files = {
+        "cpu,cpuacct/docker/x/cpu.cfs_quota_us": "400000",
+        "cpu,cpuacct/docker/x/cpu.cfs_period_us": "100000",
+    }
+    root, membership = lay_out(tmp_path, "4:cpu,cpuacct:/docker/x\n", files)
+    assert available_cpus(16, root, membership) == 4
+
+
+def test_version_1_without_limit_is_the_affinity(tmp_path):
+    files = {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}
+    root, membership = lay_out(tmp_path, "4:cpu:/\n", files)
+    assert available_cpus(6, root, membership) == 6
+
+
+def test_affinity_below_the_limit_wins(tmp_path):
+    root, membership = lay_out(tmp_path, "0::/\n", {"cpu.max": "800000 100000"})
+    assert available_cpus(2, root, membership) == 2
+
+
+def test_no_cgroup_at_all_is_the_affinity(tmp_path):
+    assert available_cpus(5, tmp_path / "no", tmp_path / "none") == 5
+
+
+def test_this_machine_has_a_limit_of_at_least_one():
+    assert 1 <= cpu_limit() <= len(os.sched_getaffinity(0))

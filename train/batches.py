@@ -1,0 +1,115 @@
+"""Batches: training pictures in a seeded order, as a function of epoch and step alone.
+
+Because nothing depends on what was drawn before, a run can continue in the middle of an epoch,
+and the number of worker processes does not change a single bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from train.augment import Augment, seed_of
+from train.pictures import PictureStore
+
+Batch = tuple[Tensor, Tensor]
+
+# Streams of random numbers: the same seed must not give order and augmentation the same draws.
+ORDER_STREAM, VIEW_STREAM, STEP_STREAM = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which pictures each step of an epoch sees."""
+
+    targets: np.ndarray  # int64 (N,)
+    batch_size: int
+    seed: int
+    even_classes: bool = False  # draw with replacement, every class equally often
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last batch may be smaller."""
+        return -(-len(self.targets) // self.batch_size)
+
+    def of_epoch(self, epoch: int) -> np.ndarray:
+        """Picture indices, int64 (N,), in the order in which `epoch` visits them."""
+        generator = np.random.default_rng([self.seed, ORDER_STREAM, epoch])
+        if not self.even_classes:
+            return generator.permutation(len(self.targets))
+        counts = np.bincount(self.targets)
+        weights = 1.0 / counts[self.targets]
+        return generator.choice(len(self.targets), len(self.targets), p=weights / weights.sum())
+
+    def of_step(self, order: np.ndarray, step: int) -> np.ndarray:
+        """The picture indices of one step of the epoch with this `order`."""
+        return order[step * self.batch_size : (step + 1) * self.batch_size]
+
+
+class FeatureBatches:
+    """Features from memory: (V, N, D) views of every picture; each visit draws one view."""
+
+    def __init__(self, views_VND: Tensor, order: Order) -> None:
+        self._views, self.order = views_VND, order
+        self._targets = torch.from_numpy(order.targets).to(views_VND.device)
+
+    def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """(features (B, D), targets (B,)) from `start_step` on, on the features' device."""
+        visits = torch.from_numpy(self.order.of_epoch(epoch)).to(self._views.device)
+        generator = np.random.default_rng([self.order.seed, VIEW_STREAM, epoch])
+        drawn = generator.integers(0, len(self._views), len(visits))
+        views = torch.from_numpy(drawn).to(self._views.device)
+        size = self.order.batch_size
+        for start in range(start_step * size, len(visits), size):
+            chosen = visits[start : start + size]
+            yield self._views[views[start : start + size], chosen], self._targets[chosen]
+
+
+class PictureBatches:
+    """Augmented pictures: (uint8 (B, H, W, 3), targets (B,)), on the CPU."""
+
+    def __init__(
+        self, store: PictureStore, augment: Augment, order: Order, *, num_workers: int, pin: bool
+    ) -> None:
+        self._store, self._augment, self.order = store, augment, order
+        self._num_workers, self._pin = num_workers, pin
+
+    def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """Batches from `start_step` on."""
+        dataset = _Steps(self._store, self._augment, self.order, epoch)
+        loader = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(start_step, self.order.steps_per_epoch),
+            num_workers=self._num_workers,
+            pin_memory=self._pin,
+            prefetch_factor=2 if self._num_workers else None,
+        )
+        yield from loader
+
+
+class _Steps(Dataset[Batch]):
+    """Item i is batch i of one epoch."""
+
+    def __init__(self, store: PictureStore, augment: Augment, order: Order, epoch: int) -> None:
+        self._store, self._augment, self._order, self._epoch = store, augment, order, epoch
+        self._visits = order.of_epoch(epoch)
+        self._targets = order.targets
+
+    def __len__(self) -> int:
+        return self._order.steps_per_epoch
+
+    def __getitem__(self, step: int) -> Batch:
+        chosen = self._order.of_step(self._visits, step)
+        targets = torch.from_numpy(self._targets[chosen])
+        if not self._augment.is_random:
+            pixels = np.stack([self._store[index] for index in chosen])
+            return torch.from_numpy(pixels), targets
+        # A generator of its own for each step: the network's dropout must not see these draws.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self._order.seed, VIEW_STREAM, self._epoch, step))
+            views = torch.stack([self._augment(self._store[index]) for index in chosen])
+        return views.permute(0, 2, 3, 1).contiguous(), targets

@@ -1,0 +1,113 @@
+"""HeadLearner: a frozen trunk's features of every picture once, then head epochs from memory."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from classifier.network import Network
+from classifier.preprocess import decode_picture, decode_resized
+from train.batches import FeatureBatches, Order
+from train.data import JobData, Split
+from train.device import Device
+from train.features import FeatureTable, Standardizer, Views, compute_features
+from train.learner import Judged
+from train.loop import Task
+from train.optim import class_weights
+from train.progress import Progress
+from train.scoring import Scores
+from train.start import Start
+
+
+class HeadLearner:
+    """Trains a linear head on standardised features; the shift and scale end up in the head."""
+
+    def __init__(self, start: Start, data: JobData, device: Device, progress: Progress) -> None:
+        self._start, self._device, self._progress = start, device, progress
+        self.values = start.values
+        self._network = start.network.to(device.torch)
+        self.unreadable: list[tuple[str, str]] = []
+        views = Views(start.values, start.preprocess)
+        table = self._features(data.train, views)
+        self._validation = self._features(data.validation, None)
+        self._validation_split = data.validation
+        self._standardize = Standardizer.of(table.views_VND)
+        self._head = nn.Linear(
+            self._network.head.in_features, len(data.labels), device=device.torch
+        )
+        self._start_head()
+        self.task = self._task(table, len(data.labels))
+
+    def _start_head(self) -> None:
+        """The network's head; one that was trained before keeps answering as it did."""
+        source = self._network.head
+        with torch.no_grad():
+            weight, bias = source.weight, source.bias
+            if self._start.continues:
+                weight, bias = self._standardize.from_head(weight, bias)
+            self._head.weight.copy_(weight)
+            self._head.bias.copy_(bias)
+
+    def _task(self, table: FeatureTable, num_classes: int) -> Task:
+        values = self._start.values
+        order = Order(
+            targets=table.targets,
+            batch_size=values.batch_size,
+            seed=values.seed,
+            even_classes=values.balance == "sampler",
+        )
+        weights = None
+        if values.balance == "weights":
+            weights = class_weights(table.targets, num_classes).to(self._device.torch)
+        inputs = self._standardize(self._validation.views_VND[0])
+        targets = torch.from_numpy(self._validation.targets)
+        return Task(
+            module=self._head,
+            batches=FeatureBatches(self._standardize(table.views_VND), order),
+            validate=partial(_score, inputs=inputs, targets=targets),
+            set_training=self._head.train,
+            class_weights=weights,
+        )
+
+    def finish(self, best_state: dict[str, Tensor]) -> Network:
+        """The network whose head answers on raw features as the best head did."""
+        weight, bias = self._standardize.into_head(best_state["weight"], best_state["bias"])
+        with torch.no_grad():
+            self._network.head.weight.copy_(weight)
+            self._network.head.bias.copy_(bias)
+        return self._network
+
+    def judge(self, split: Split) -> Judged:
+        """Score the finished network; validation's features are still at hand."""
+        table = (
+            self._validation if split is self._validation_split else self._features(split, None)
+        )
+        scores = _score(
+            self._network.head,
+            inputs=table.views_VND[0],
+            targets=torch.from_numpy(table.targets),
+        )
+        return Judged(split=split.name, pictures=table.pictures, scores=scores)
+
+    def _features(self, split: Split, views: Views | None) -> FeatureTable:
+        preprocess = self._start.preprocess
+        decode = partial(decode_picture, preprocess=preprocess)
+        if views is not None and views.whole_short_px is not None:
+            decode = partial(decode_resized, short_px=views.whole_short_px)
+        with self._progress.phase(f"features of {split.name}", len(split)) as on_picture:
+            table = compute_features(
+                self._network,
+                split,
+                decode,
+                self._device,
+                views=views,
+                max_unreadable=self._start.values.max_unreadable,
+                on_picture=on_picture,
+            )
+        self.unreadable.extend(table.unreadable)
+        return table
+
+
+def _score(head: nn.Module, *, inputs: Tensor, targets: Tensor) -> Scores:
+    with torch.inference_mode():
+        return Scores.of(head(inputs), targets)

@@ -1,0 +1,37 @@
+"""Learner: one way of training a Start on JobData. Two of them: HeadLearner, NetworkLearner."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from classifier.network import Network
+from contract.hyperparameters import Hyperparameters
+from train.data import Picture, Split
+from train.loop import Task
+from train.scoring import Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The scores of one split and the pictures they belong to, in the same order."""
+
+    split: str
+    pictures: tuple[Picture, ...]
+    scores: Scores
+
+
+class Learner(Protocol):
+    """What process.py needs of a way of training."""
+
+    values: Hyperparameters
+    task: Task
+    unreadable: list[tuple[str, str]]  # path and reason, over all splits
+
+    def finish(self, best_state: dict[str, Tensor]) -> Network:
+        """The whole network with the best weights, on the CPU."""
+        ...
+
+    def judge(self, split: Split) -> Judged:
+        """Score the finished network on a split."""
+        ...

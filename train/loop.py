@@ -1,0 +1,251 @@
+"""The loop: fit, one epoch, one step. The same code trains a head on features and a network.
+
+Every step is a function of (seed, epoch, step) and the state before it, so a run that was
+stopped between two steps continues to the same bits.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contract.errors import JobError
+from contract.hyperparameters import Hyperparameters
+from train.batches import STEP_STREAM, Batch, Order
+from train.augment import seed_of
+from train.device import Device
+from train.metrics_file import EpochRow
+from train.optim import build_average, build_optimizer, lr_factor, set_lr
+from train.scoring import Scores
+from train.stop import Stop
+
+log = logging.getLogger(__name__)
+
+
+class Batches(Protocol):
+    """Training data of one process."""
+
+    order: Order
+
+    def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """(inputs, targets) from `start_step` on."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Task:
+    """What is trained, on what, and how it is judged."""
+
+    module: nn.Module  # inputs to logits
+    batches: Batches
+    validate: Callable[[nn.Module], Scores]
+    set_training: Callable[[], None]
+    class_weights: Tensor | None = None  # (K,), on the device
+
+
+@dataclass(kw_only=True)
+class Progressing:
+    """What the loop tells the outside: a bar a step, lines and files an epoch, checkpoints."""
+
+    on_epoch_start: Callable[[int, int], None] = lambda epoch, images: None
+    on_images: Callable[[int], None] = lambda count: None
+    on_epoch_end: Callable[[EpochRow, bool], None] = lambda row, is_best: None
+    save: Callable[["Fit", bool], None] = lambda fit, must: None
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """The state of a run between two steps."""
+
+    task: Task
+    values: Hyperparameters
+    device: Device
+    optimizer: torch.optim.Optimizer = field(init=False)
+    average: torch.optim.swa_utils.AveragedModel | None = field(init=False)
+    epoch: int = 1  # the epoch under way, 1-based
+    step: int = 0  # batches of it that are done
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, correct, images
+    seconds: float = 0.0  # of the epoch under way, before this process
+    rows: list[EpochRow] = field(default_factory=list)
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.optimizer = build_optimizer(self.task.module, self.values)
+        self.average = build_average(self.task.module, self.values.ema_decay)
+        self.scaler = torch.amp.GradScaler(
+            self.device.torch.type, enabled=self.device.dtype == torch.float16
+        )
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is evaluated and saved: the moving average when there is one."""
+        return self.average.module if self.average is not None else self.task.module
+
+    def key_of(self, row: EpochRow) -> tuple[float, float]:
+        """Larger is better; the other validation metric breaks ties."""
+        accuracy, loss = row.metrics["validation:accuracy"], row.metrics["validation:loss"]
+        by_accuracy = self.values.objective == "validation:accuracy"
+        return (accuracy, -loss) if by_accuracy else (-loss, accuracy)
+
+
+def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
+    """Train from where `state` stands until the last epoch, early stopping, or `stop`.
+
+    Afterwards `state.best_state` holds the weights of the best epoch. After a signal the state
+    stands between two steps and has been saved.
+
+    Raises JobError: the loss is not a number.
+    """
+    while state.epoch <= state.values.epochs and not _is_patience_over(state):
+        _train_one_epoch(state, stop, outside)
+        if stop.signalled:
+            outside.save(state, True)
+            return
+        _finish_epoch(state, outside)
+        outside.save(state, False)
+        if stop.out_of_time:
+            log.info("time budget of %g s is spent: stopping", state.values.max_train_seconds)
+            return
+
+
+def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
+    batches, started = state.task.batches, time.perf_counter()
+    steps = batches.order.steps_per_epoch
+    outside.on_epoch_start(state.epoch, len(batches.order.targets))
+    totals = torch.tensor(state.sums, dtype=torch.float64, device=state.device.torch)
+    state.task.set_training()
+    for inputs, targets in batches.of_epoch(state.epoch, state.step):
+        totals += _train_step(state, inputs, targets, is_last=state.step + 1 == steps)
+        state.step += 1
+        outside.on_images(len(targets))
+        # At least one step is taken however short the budget is.
+        if stop.now and state.step < steps:
+            break
+    state.sums = totals.tolist()
+    state.seconds += time.perf_counter() - started
+
+
+def _train_step(state: Fit, inputs: Tensor, targets: Tensor, *, is_last: bool) -> Tensor:
+    """One batch; returns float64 (loss sum, correct, images), on the device."""
+    values, device = state.values, state.device
+    global_step = (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
+    # Dropout and mixup draw from here: a function of the step, so nothing has to be saved.
+    torch.manual_seed(seed_of(values.seed, STEP_STREAM, global_step))
+    inputs = inputs.to(device.torch, non_blocking=True)
+    targets = targets.to(device.torch, non_blocking=True)
+    if state.step % values.gradient_accumulation == 0:
+        state.optimizer.zero_grad(set_to_none=True)
+    with device.autocast():
+        loss, logits = _loss(state, inputs, targets, global_step)
+    state.scaler.scale(loss / _accumulated(state)).backward()
+    if is_last or (state.step + 1) % values.gradient_accumulation == 0:
+        _update(state, global_step)
+    correct = (logits.detach().argmax(dim=1) == targets).sum()
+    size = torch.tensor(len(targets), device=device.torch)
+    return torch.stack([loss.detach().double() * size, correct.double(), size.double()])
+
+
+def _accumulated(state: Fit) -> int:
+    """How many batches share the optimizer step under way; fewer at an epoch's end."""
+    per_step = state.values.gradient_accumulation
+    first = state.step - state.step % per_step
+    return min(per_step, state.task.batches.order.steps_per_epoch - first)
+
+
+def _loss(
+    state: Fit, inputs: Tensor, targets: Tensor, global_step: int
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy (scalar) and logits, with mixup (Zhang et al., 2018) when it is on."""
+    values, weights = state.values, state.task.class_weights
+
+    def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits.float(), labels, weights, label_smoothing=values.label_smoothing
+        )
+
+    if values.mixup == 0:
+        logits = state.task.module(inputs)
+        return entropy(logits, targets), logits
+    generator = np.random.default_rng([values.seed, STEP_STREAM, global_step])
+    share = float(generator.beta(values.mixup, values.mixup))
+    partner = torch.from_numpy(generator.permutation(len(targets))).to(targets.device)
+    mixed = inputs.float() * share + inputs[partner].float() * (1 - share)
+    logits = state.task.module(mixed)
+    loss = share * entropy(logits, targets) + (1 - share) * entropy(logits, targets[partner])
+    return loss, logits
+
+
+def _update(state: Fit, global_step: int) -> None:
+    """One optimizer step: schedule, clipping, update, moving average."""
+    values = state.values
+    steps = state.task.batches.order.steps_per_epoch
+    set_lr(state.optimizer, values.lr * lr_factor(values, global_step, steps))
+    if values.gradient_clip:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.task.module.parameters(), values.gradient_clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if state.average is not None:
+        state.average.update_parameters(state.task.module)
+
+
+def _finish_epoch(state: Fit, outside: Progressing) -> None:
+    """Validate, keep the best weights, and move on to the next epoch."""
+    loss_sum, correct, images = state.sums
+    train_loss = loss_sum / images
+    if not math.isfinite(train_loss):
+        raise JobError(
+            f"training diverged: the loss is {train_loss} in epoch {state.epoch}; "
+            f"lower lr (now {state.values.lr:g}) or set gradient-clip to 1"
+        )
+    scores = state.task.validate(state.judged)
+    row = EpochRow(
+        epoch=state.epoch,
+        seconds=state.seconds,
+        learning_rate=state.optimizer.param_groups[0]["lr"],
+        metrics={
+            "train:loss": train_loss,
+            "train:accuracy": correct / images,
+            "validation:loss": scores.loss,
+            "validation:accuracy": scores.accuracy,
+            "train:images_per_second": images / max(state.seconds, 1e-9),
+        },
+    )
+    is_best = state.best_epoch == 0 or state.key_of(row) > state.key_of(
+        state.rows[state.best_epoch - 1]
+    )
+    state.rows.append(row)
+    if is_best:
+        state.best_epoch = state.epoch
+        state.best_state = {
+            name: value.detach().clone() for name, value in state.judged.state_dict().items()
+        }
+    state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
+    state.sums = [0.0, 0.0, 0.0]
+    outside.on_epoch_end(row, is_best)
+
+
+def _is_patience_over(state: Fit) -> bool:
+    """True after `early-stopping-patience` epochs that did not improve enough."""
+    values = state.values
+    if not values.early_stopping_patience or len(state.rows) < values.early_stopping_min_epochs:
+        return False
+    reference, since = -math.inf, 0
+    for row in state.rows:
+        score = state.key_of(row)[0]
+        if score > reference + values.early_stopping_tolerance:
+            reference, since = score, 0
+        else:
+            since += 1
+    if since >= values.early_stopping_patience:
+        log.info("no better %s for %d epochs: stopping early", values.objective, since)
+        return True
+    return False

@@ -1,0 +1,108 @@
+"""The command: read the job, run it, and say in one line why it failed if it did.
+
+Two ways in: `python -m train` calls `run`; sagemaker-training's own `train` command calls `main`
+(SAGEMAKER_TRAINING_MODULE=train.main:main, docs/decisions/0002).
+"""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from contract.errors import KennelError
+from contract.job import TrainingJob
+from contract.opt_ml import DEFAULT_BASE, OptMl, base_dir, read_job, write_failure
+from train.options import job_from_flags
+
+log = logging.getLogger("train")
+
+
+def main() -> None:
+    """Entry point of sagemaker-training's `train`. Raises KennelError when the job failed.
+
+    The toolkit turns the exception into exit code 1 and keeps the failure file that we wrote.
+    """
+    from train.script_mode import run_user_script, user_script
+
+    paths = OptMl(base_dir())
+    if user_script(paths) is not None:
+        run_user_script()
+        return
+    code, reason = _attempt(lambda: read_job(paths.base), paths.failure_file)
+    if code:
+        raise KennelError(reason)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a job and return its exit code: 0 done, 2 the job is described wrongly, 1 otherwise.
+
+    With flags the job is what they say (`python -m train --help`); without any it is what
+    SageMaker laid out below /opt/ml or SAGEMAKER_BASE_DIR.
+    """
+    if arguments:
+        return _attempt(lambda: job_from_flags(arguments), None)[0]
+    paths = OptMl(base_dir())
+    code, _ = _attempt(lambda: read_job(paths.base), paths.failure_file)
+    return code
+
+
+def _attempt(read: Callable[[], TrainingJob], failure_file: Path | None) -> tuple[int, str]:
+    """Read and run one job; every end passes here. Returns exit code and reason."""
+    _log_to_stdout()
+    try:
+        job = read()
+        failure_file = job.outputs.failure_file
+        _run_job(job)
+        return 0, ""
+    except KennelError as error:
+        log.debug("traceback", exc_info=True)
+        return error.exit_code, _fail(str(error), failure_file)
+    except MemoryError:
+        log.exception("out of memory")
+        return 1, _fail(
+            "out of memory: lower batch-size or image-size, or take a larger instance", failure_file
+        )
+    except Exception as error:
+        log.exception("unexpected error")
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return 1, _fail(f"{_cause(reason)} (traceback in the log)", failure_file)
+
+
+def _run_job(job: TrainingJob) -> None:
+    from train.process import run_process  # takes seconds: torch
+
+    with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
+        # SDK Local Mode gives containers a terminal; bars belong to people at their own.
+        run_process(job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir)
+
+
+def _cause(reason: str) -> str:
+    """What to do about the two failures of libraries that users meet most."""
+    lowered = reason.lower()
+    if "out of memory" in lowered:
+        return f"out of GPU memory: lower batch-size or image-size, or set precision ({reason})"
+    if "no space left" in lowered:
+        return f"the disk is full: give the job a larger volume ({reason})"
+    return reason
+
+
+def _fail(reason: str, failure_file: Path | None) -> str:
+    line = " ".join(reason.split())
+    log.error("failed: %s", line)
+    if failure_file is not None:
+        try:
+            write_failure(failure_file, line)
+        except KennelError as error:
+            log.error("the reason could not be written to %s: %s", failure_file, error)
+    return line
+
+
+def _log_to_stdout() -> None:
+    """One handler, line by line: SageMaker's metric regexes read stdout."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("train")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
