@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path]) ->
                 staged.replace(folder / name)
     except OSError as error:
         raise HostError(f"cannot write the bundle to {folder}: {error}") from error
-    complete = Manifest(**{**_fields(manifest), "files": digests})
+    complete = replace(manifest, files=digests)
     write_json(folder / MANIFEST_NAME, complete.to_json())
     return Bundle(folder=folder, manifest=complete)
 
@@ -111,7 +111,3 @@ def read_bundle(folder: Path, *, verify: bool = True) -> Bundle:
     if PROBE_NAME not in manifest.files:
         raise BundleError(f"{folder}: the manifest names no {PROBE_NAME}")
     return Bundle(folder=folder, manifest=manifest)
-
-
-def _fields(manifest: Manifest) -> dict[str, object]:
-    return {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}

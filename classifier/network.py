@@ -78,6 +78,7 @@ class Network(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
+        """Logits (N, K) of uint8 pictures (N, H, W, 3)."""
         return self.head(self.features(images_NHWC))
 
     def features(self, images_NHWC: Tensor) -> Tensor:
@@ -97,7 +98,8 @@ def build_network(
     Raises HyperparameterError for an unknown `arch`, or an `image_size` that it cannot take.
     """
     preset = preset_of(arch, image_size)
-    trunk, width = split_trunk(_build_torchvision(arch, image_size))
+    # The preset's size, not the builder's own: vit_h_14 is built for 224 but pretrained at 518.
+    trunk, width = split_trunk(_build_torchvision(arch, preset.preprocess.crop_px))
     head = new_head(width, num_classes, head_init)
     network = Network(trunk, head, torch.tensor(preset.mean), torch.tensor(preset.std))
     return network.to(memory_format=torch.channels_last)
@@ -145,6 +147,7 @@ class PooledAndEvidence(nn.Module):
         self.width = convolution.in_channels + convolution.out_channels
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
+        """(N, width): means of the maps beside means of the evidence."""
         evidence = torch.relu(self.convolution(maps_NCHW))
         return torch.cat([maps_NCHW.mean((2, 3)), evidence.mean((2, 3))], dim=1)
 
@@ -171,7 +174,7 @@ def set_training(network: Network) -> None:
 
 def _build_torchvision(arch: str, image_size: int) -> nn.Module:
     options: dict[str, object] = dict(_INCEPTION_OPTIONS) if arch in _INCEPTIONS else {}
-    if image_size and arch.startswith(("vit_", "maxvit")):
+    if arch.startswith(("vit_", "maxvit")):
         key = "image_size" if arch.startswith("vit_") else "input_size"
         options[key] = image_size if key == "image_size" else (image_size, image_size)
     try:

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from classifier.preprocess import Pixels
 from contract.errors import BundleError
 
 
-def import_openvino() -> ModuleType:
+def import_openvino() -> Any:
     """openvino without its telemetry, which would call home at import; it has a stub for that."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -51,4 +50,6 @@ def _compile(graph_file: Path, threads: int) -> Any:
     try:
         return openvino.Core().compile_model(str(graph_file), "CPU", config)
     except RuntimeError as error:
-        raise BundleError(f"{graph_file} cannot be compiled: {str(error).splitlines()[0]}") from error
+        raise BundleError(
+            f"{graph_file} cannot be compiled: {str(error).splitlines()[0]}"
+        ) from error

@@ -5,7 +5,9 @@ drift apart. Normalisation is not here: it is the network's first layer.
 """
 
 import io
+import re
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 
@@ -39,11 +41,13 @@ _DECODE_ERRORS = (
     AttributeError,
     OverflowError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
+# Odd tags in a file are not worth a line on the server's stderr, and sizes are checked here.
+_PILLOW = r"PIL\."
+_QUIET = ("ignore", None, Warning, re.compile(_PILLOW), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +118,16 @@ def _open(data: bytes, short_px: int, limits: Limits) -> Image.Image:
     """The first frame, upright, in mode RGB, at least `short_px` on its shorter side if it was."""
     limits.check_bytes(len(data))
     Image.init()  # registers all plugins, once; without it `formats` may name unknown ones
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOW)
     try:
-        image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(
+            io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]
+        )
     except UnidentifiedImageError:
         raise ImageError(_not_a_picture(data)) from None
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(f"the picture is too large: {_reason(error)}") from None
     except _DECODE_ERRORS as error:
         raise ImageError(f"the picture cannot be opened: {_reason(error)}") from None
     width, height = image.size
@@ -132,6 +142,8 @@ def _open(data: bytes, short_px: int, limits: Limits) -> Image.Image:
         return _to_rgb(_upright(image))
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:  # a frame larger than the header says
+        raise ImageTooLargeError(f"the picture is too large: {_reason(error)}") from None
     except _DECODE_ERRORS as error:
         raise ImageError(f"the {image.format} picture is damaged: {_reason(error)}") from None
 
@@ -175,13 +187,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_deep(values: NDArray[np.generic]) -> Pixels:
-    """Grey of more than 8 bits to 8: 16-bit by its range, floats 0..1 or 0..255 by their values."""
+    """Grey of more than 8 bits to 8. White is the first of 1 (floats only), 255 and 65535 that no
+    value exceeds, or else the largest value; 16-bit files always count to 65535."""
     floats = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    if np.issubdtype(values.dtype, np.floating):
-        scale = 255.0 if floats.size and floats.max() <= 1.0 else 1.0
+    if values.dtype.itemsize == 2:
+        white = 65535.0
     else:
-        scale = 255.0 / 65535.0 if values.dtype.itemsize == 2 or floats.max() > 255 else 1.0
-    return np.clip(np.rint(floats * scale), 0, 255).astype(np.uint8)
+        ranges = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+        largest = float(floats.max())
+        white = next((bound for bound in ranges if largest <= bound), largest)
+    return np.clip(np.rint(floats * (255.0 / white)), 0, 255).astype(np.uint8)
 
 
 def _cut(image: Image.Image, preprocess: Preprocess) -> Pixels:

@@ -1,21 +1,21 @@
 """Every error that we raise on purpose, and who must act on it.
 
-    KennelError                       base: one line for the user, the traceback only in the log
-      JobError                        the job's author: running it again fails the same way
-        HyperparameterError           one hyperparameter is unknown or wrong
-        SpecError                     a TOML description is wrong
-        ChannelError                  a channel is missing, empty or laid out in a way we cannot read
-        DataError                     the pictures or labels themselves are unusable
-        WeightsError                  pretrained weights are missing, damaged or do not fit
-      ImageError                      the sender of one picture: it cannot be decoded
-        ImageTooLargeError            ... it is over a limit on bytes, pixels or frames
-      BundleError                     the owner of the model: the bundle is incomplete or does not fit
-        ProbeError                    ... it no longer computes what training computed
-      RequestError                    the caller of the endpoint; carries the HTTP status
-        UserCodeError                 ... but the model's own code/inference.py failed: its owner
-      UsageError                      the person at the terminal: the command line asks the impossible
-      HostError                       the machine's owner: disk, port, memory, missing program
-      InterruptedJobError             nobody: the job was told to stop; it can be resumed
+KennelError                       base: one line for the user, the traceback only in the log
+  JobError                        the job's author: running it again fails the same way
+    HyperparameterError           one hyperparameter is unknown or wrong
+    SpecError                     a TOML description is wrong
+    ChannelError                  a channel is missing, empty or laid out in a way we cannot read
+    DataError                     the pictures or labels themselves are unusable
+    WeightsError                  pretrained weights are missing, damaged or do not fit
+  ImageError                      the sender of one picture: it cannot be decoded
+    ImageTooLargeError            ... it is over a limit on bytes, pixels or frames
+  BundleError                     the owner of the model: the bundle is incomplete or does not fit
+    ProbeError                    ... it no longer computes what training computed
+  RequestError                    the caller of the endpoint; carries the HTTP status
+    UserCodeError                 ... but the model's own code/inference.py failed: its owner
+  UsageError                      the person at the terminal: the command line asks the impossible
+  HostError                       the machine's owner: disk, port, memory, missing program
+  InterruptedJobError             nobody: the job was told to stop; it can be resumed
 """
 
 

@@ -13,7 +13,9 @@ MEMINFO = Path("/proc/meminfo")
 def cpu_limit() -> int:
     """Whole CPUs to plan for, at least 1; a limit of 1.5 CPUs counts as 2."""
     # macOS has no affinity to ask for.
-    affine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    affine = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
     return available_cpus(len(affine), CGROUP_ROOT, MEMBERSHIP)
 
 
@@ -69,7 +71,7 @@ def _limits_v1(root: Path, membership: Path) -> Iterator[float]:
 def _group(membership: Path, controller: str) -> str:
     """This process's path in one hierarchy; lines read `id:controllers:path`."""
     for line in _text(membership).splitlines():
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controller in controllers.split(","):
             return path
     return ""

@@ -6,10 +6,11 @@ requests read `SETTINGS`; nothing else lists the knobs.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from contract.aliases import is_reserved, resolve_aliases
 from contract.errors import HyperparameterError
-from contract.setting import Setting, Value, knob, settings_of
+from contract.setting import Setting, knob, settings_of
 from contract.strict import nearest
 
 AUGMENTATIONS = ("none", "crop", "crop_color", "crop_color_transform")
@@ -155,7 +156,9 @@ class Hyperparameters:
         0.0, "Stopping", "an improvement counts from this size on", minimum=0, below=1
     )
     max_train_seconds: float = knob(
-        0.0, "Stopping", "time budget of training, in seconds; the best epoch is kept; 0 is off",
+        0.0,
+        "Stopping",
+        "time budget of training, in seconds; the best epoch is kept; 0 is off",
         minimum=0,
     )
     # Pictures
@@ -262,7 +265,7 @@ def parse_hyperparameters(raw: Mapping[str, str]) -> ParsedHyperparameters:
     reserved = {key: value for key, value in raw.items() if is_reserved(key)}
     own = {key: value for key, value in raw.items() if key not in reserved}
     resolved, notes = resolve_aliases(own, BY_NAME)
-    values: dict[str, Value] = {}
+    values: dict[str, Any] = {}
     for name, text in resolved.items():
         setting = BY_NAME.get(name)
         if setting is None:

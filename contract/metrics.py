@@ -36,9 +36,7 @@ METRICS: tuple[Metric, ...] = (
         aliases=("average test loss",),
     ),
     Metric(name="test:accuracy", help="top-1 accuracy on test", maximize=True),
-    Metric(
-        name="train:images_per_second", help="training pictures a second", maximize=True
-    ),
+    Metric(name="train:images_per_second", help="training pictures a second", maximize=True),
 )
 METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 

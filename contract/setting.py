@@ -59,7 +59,7 @@ class Setting:
         return self.check(value)
 
     def check(self, value: Value) -> Value:
-        """`value` itself when it has the right type and lies in range. Raises HyperparameterError."""
+        """`value` itself when type and range are right. Raises HyperparameterError otherwise."""
         if self.type is float and type(value) is int:
             value = float(value)
         if type(value) is not self.type or not self._in_range(value):
@@ -87,12 +87,9 @@ def knob(default: Value, group: str, help: str, **limits: Any) -> Any:
 
 def settings_of(cls: type) -> tuple[Setting, ...]:
     """The Settings of a dataclass made of `knob` fields, in the order they are written."""
-    return tuple(
-        Setting(
-            name=item.name.replace("_", "-"),
-            type=type(item.default),
-            default=item.default,
-            **item.metadata,
-        )
-        for item in fields(cls)
-    )
+    settings = []
+    for item in fields(cls):
+        default: Any = item.default
+        name = item.name.replace("_", "-")
+        settings.append(Setting(name=name, type=type(default), default=default, **item.metadata))
+    return tuple(settings)

@@ -1,4 +1,4 @@
-"""Text to typed values: the declared type decides, nothing is guessed, unknown names are refused."""
+"""Text to typed values: the declared type decides and nothing is guessed."""
 
 import json
 import math

@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from serve.cpu import cpu_limit
+from contract.host import cpu_limit
 from serve.log import log_config
 from serve.settings import read_settings
 

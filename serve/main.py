@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contract.errors import HostError, KennelError
-from serve.cpu import cpu_limit
+from contract.host import cpu_limit
 from serve.fetch import Fetcher
 from serve.log import log_config
 from serve.settings import VARIABLES, ServeSettings, read_settings, write_settings

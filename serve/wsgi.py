@@ -4,8 +4,8 @@ import os
 
 from flask import Flask
 
+from contract.host import cpu_limit
 from serve.app import create_app
-from serve.cpu import cpu_limit
 from serve.model import load_model
 from serve.service import Service
 from serve.settings import read_settings

@@ -102,6 +102,4 @@ def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names start with `prefix.`, without it."""
     start = len(prefix) + 1
-    return {
-        name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")
-    }
+    return {name[start:]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}

@@ -92,40 +92,50 @@ def compute_features(
 
     Raises DataError: too many unreadable pictures.
     """
-    network.eval()
-    num_views = views.num_views if views else 1
+    trunk_pass = _TrunkPass(network, device, views.num_views if views else 1)
     pictures: list[Picture] = []
     unreadable: list[tuple[str, str]] = []
-    rows: list[Tensor] = []
-    pending: list[Pixels] = []
-
-    def flush() -> None:
-        if pending:
-            batch_NVHWC = np.stack(pending)
-            flat = torch.from_numpy(batch_NVHWC.reshape(-1, *batch_NVHWC.shape[2:]))
-            with torch.inference_mode(), device.autocast():
-                features = network.features(flat.to(device.torch, non_blocking=True)).float()
-            rows.append(features.reshape(len(pending), num_views, -1))
-            on_picture(len(pending))
-            pending.clear()
-
-    batch_size = max(1, _BATCH_SIZE[device.torch.type] // num_views)
     for picture, pixels, reason in decode_all(split.pictures, decode, device.cpus):
         if pixels is None:
             unreadable.append((str(picture.path), reason))
-            on_picture(1)
-            continue
-        pending.append(views(pixels, len(pictures)) if views else pixels[None])
-        pictures.append(picture)
-        if len(pending) == batch_size:
-            flush()
-    flush()
+        else:
+            trunk_pass.add(views(pixels, len(pictures)) if views else pixels[None])
+            pictures.append(picture)
+        on_picture(1)
     check_unreadable(split, unreadable, max_unreadable)
     return FeatureTable(
-        views_VND=torch.cat(rows).transpose(0, 1).contiguous(),
-        pictures=tuple(pictures),
-        unreadable=tuple(unreadable),
+        views_VND=trunk_pass.finish(), pictures=tuple(pictures), unreadable=tuple(unreadable)
     )
+
+
+class _TrunkPass:
+    """Collects pictures into batches and runs the trunk over each."""
+
+    def __init__(self, network: Network, device: Device, num_views: int) -> None:
+        self._network, self._device, self._num_views = network.eval(), device, num_views
+        self._batch_size = max(1, _BATCH_SIZE[device.torch.type] // num_views)
+        self._pending: list[Pixels] = []
+        self._rows: list[Tensor] = []
+
+    def add(self, views_VHWC: Pixels) -> None:
+        """One picture's views."""
+        self._pending.append(views_VHWC)
+        if len(self._pending) == self._batch_size:
+            self._flush()
+
+    def finish(self) -> Tensor:
+        """Features of all pictures, float32 (V, N, D)."""
+        self._flush()
+        return torch.cat(self._rows).transpose(0, 1).contiguous()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        images = torch.from_numpy(np.concatenate(self._pending))
+        with torch.inference_mode(), self._device.autocast():
+            features = self._network.features(images.to(self._device.torch, non_blocking=True))
+        self._rows.append(features.float().reshape(len(self._pending), self._num_views, -1))
+        self._pending.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +158,7 @@ class Standardizer:
         )
 
     def __call__(self, features: Tensor) -> Tensor:
+        """Standardised features, any shape (..., D)."""
         return (features - self.mean) / self.scale
 
     def into_head(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,4 +169,3 @@ class Standardizer:
     def from_head(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """The inverse of `into_head`: where an earlier model's head starts."""
         return weight * self.scale, bias + weight @ self.mean
-

@@ -79,9 +79,7 @@ class HeadLearner:
 
     def judge(self, split: Split) -> Judged:
         """Score the finished network; validation's features are still at hand."""
-        table = (
-            self._validation if split is self._validation_split else self._features(split, None)
-        )
+        table = self._validation if split is self._validation_split else self._features(split, None)
         scores = _score(
             self._network.head,
             inputs=table.views_VND[0],

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from contract.errors import JobError
 from contract.hyperparameters import Hyperparameters
-from train.batches import STEP_STREAM, Batch, Order
 from train.augment import seed_of
+from train.batches import STEP_STREAM, Batch, Order
 from train.device import Device
 from train.metrics_file import EpochRow
 from train.optim import build_average, build_optimizer, lr_factor, set_lr
@@ -160,9 +160,7 @@ def _accumulated(state: Fit) -> int:
     return min(per_step, state.task.batches.order.steps_per_epoch - first)
 
 
-def _loss(
-    state: Fit, inputs: Tensor, targets: Tensor, global_step: int
-) -> tuple[Tensor, Tensor]:
+def _loss(state: Fit, inputs: Tensor, targets: Tensor, global_step: int) -> tuple[Tensor, Tensor]:
     """Cross-entropy (scalar) and logits, with mixup (Zhang et al., 2018) when it is on."""
     values, weights = state.values, state.task.class_weights
 

@@ -74,7 +74,9 @@ def _run_job(job: TrainingJob) -> None:
 
     with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
         # SDK Local Mode gives containers a terminal; bars belong to people at their own.
-        run_process(job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir)
+        run_process(
+            job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
+        )
 
 
 def _cause(reason: str) -> str:

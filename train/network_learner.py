@@ -85,9 +85,7 @@ class NetworkLearner:
     def judge(self, split: Split) -> Judged:
         """Score the finished network on the centre crops of a split."""
         store = (
-            self._validation
-            if split is self._validation_split
-            else self._store(split, self._crops)
+            self._validation if split is self._validation_split else self._store(split, self._crops)
         )
         scores = self._score(self._network, store)
         return Judged(split=split.name, pictures=tuple(store.pictures), scores=scores)

@@ -20,9 +20,7 @@ def build_optimizer(module: nn.Module, values: Hyperparameters) -> torch.optim.O
     groups = [group for group in groups if group["params"]]
     if values.optimizer in ("sgd", "nag"):
         nesterov = values.optimizer == "nag" and values.momentum > 0
-        return torch.optim.SGD(
-            groups, lr=values.lr, momentum=values.momentum, nesterov=nesterov
-        )
+        return torch.optim.SGD(groups, lr=values.lr, momentum=values.momentum, nesterov=nesterov)
     if values.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=values.lr, momentum=values.momentum)
     adam = torch.optim.AdamW if values.optimizer == "adamw" else torch.optim.Adam

@@ -109,7 +109,7 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
 
 
 def _pairs(unknown: Sequence[str]) -> dict[str, str]:
-    """Flags outside the table as hyperparameters, so that aliases and did-you-mean work here too."""
+    """Flags outside the table as hyperparameters: aliases and did-you-mean work here too."""
     pairs: dict[str, str] = {}
     rest = list(unknown)
     while rest:

@@ -1,4 +1,4 @@
-"""PictureStore: the decoded uint8 pictures of one split, decoded by threads, kept while they fit."""
+"""PictureStore: decoded uint8 pictures of one split, by threads, kept while they fit."""
 
 import logging
 from collections.abc import Callable, Iterator

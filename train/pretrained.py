@@ -105,9 +105,7 @@ def fill_trunk(network: Network, weights: Mapping[str, Tensor], source: str) -> 
     fitting = {name: value for name, value in renamed.items() if name in trunk}
     # Counters that old files lack do not matter.
     missing = [
-        name
-        for name in trunk
-        if name not in fitting and not name.endswith("num_batches_tracked")
+        name for name in trunk if name not in fitting and not name.endswith("num_batches_tracked")
     ]
     strange = [name for name in renamed if name not in trunk and not _HEADS.match(name)]
     shapes = [name for name, value in fitting.items() if value.shape != trunk[name].shape]
@@ -183,4 +181,3 @@ def fetch(url: str, path: Path, timeout_seconds: float = DOWNLOAD_SECONDS) -> No
                 f"{url}: expected a SHA-256 that starts with {expected.group(1)}, "
                 f"got {digest.hexdigest()[:8]}"
             )
-

@@ -48,7 +48,7 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
     stop, progress = Stop(start.values.max_train_seconds), Progress(enabled=bars)
     with stop.on_signals():
         learner = build_learner(start, data, device, progress)
-        state = train(job, learner, data, device, stop, progress)
+        state = train(job, learner, data, device, stop=stop, progress=progress)
         network = learner.finish(state.best_state)
         finished = Finished(
             job=job,
@@ -95,6 +95,7 @@ def train(
     learner: Learner,
     data: JobData,
     device: Device,
+    *,
     stop: Stop,
     progress: Progress,
 ) -> Fit:

@@ -48,9 +48,7 @@ class Checkpoints:
         if checkpoint is None:
             return False
         restore(state, checkpoint)
-        log.info(
-            "resume at epoch %d, step %d, from %s", state.epoch, state.step, self._folder
-        )
+        log.info("resume at epoch %d, step %d, from %s", state.epoch, state.step, self._folder)
         return True
 
     def save(self, state: Fit, must: bool) -> None:

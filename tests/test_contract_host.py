@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from serve.cpu import available_cpus, cpu_limit
+from contract.host import available_cpus, cpu_limit
 
 
 def lay_out(tmp_path, membership, files):
