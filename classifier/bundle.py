@@ -87,6 +87,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path]) ->
                 staged = Path(staging) / name
                 if source != staged:
                     shutil.move(source, staged)
+                staged.chmod(0o644)  # a server may run as another user than training did
                 digests[name] = sha256_of(staged)
                 staged.replace(folder / name)
     except OSError as error:

@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifier.bundle import Bundle, probe_pixels, write_bundle
 from classifier.network import Network
 from classifier.openvino_engine import import_openvino
-from contract.errors import KennelError
+from contract.errors import HostError, KennelError
 from contract.manifest import GRAPH_NAME, GRAPH_WEIGHTS_NAME, WEIGHTS_NAME, Manifest, Probe
 
 
@@ -32,6 +33,9 @@ def export_bundle(
 
     `manifest.probe` and `manifest.files` are filled in here. The network is moved to the CPU
     and to evaluation mode.
+
+    Raises HostError: the folder is not writable or the disk is full. KennelError: the network
+    answers NaN.
     """
     network = network.cpu().float().eval()
     pixels = torch.from_numpy(probe_pixels(manifest.preprocess))
@@ -40,6 +44,13 @@ def export_bundle(
     if not bool(torch.isfinite(probabilities).all()):
         raise KennelError("the trained network answers NaN: lower lr or set gradient-clip")
     manifest = replace(manifest, probe=Probe(probabilities=tuple(probabilities.tolist())))
+    try:
+        return _write(network, folder, manifest, extras)
+    except (OSError, SafetensorError) as error:
+        raise HostError(f"cannot write the bundle to {folder}: {error}") from error
+
+
+def _write(network: Network, folder: Path, manifest: Manifest, extras: tuple[Extra, ...]) -> Bundle:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".export-", dir=folder) as staging:
         files = {WEIGHTS_NAME: Path(staging) / WEIGHTS_NAME}

@@ -116,7 +116,7 @@ KINDS = {
     "one-pixel": lambda: encode(Image.new("RGB", (1, 1), (200, 30, 60)), "PNG"),
     "very-wide": lambda: encode(rgb(10000, 1), "PNG"),
     "very-tall": lambda: encode(rgb(1, 10000), "JPEG"),
-    "12-megapixels": lambda: encode(rgb(4000, 3000), "JPEG", quality=85),
+    "12-megapixels": lambda: encode(rgb().resize((4000, 3000)), "JPEG", quality=85),
 }
 if features.check("avif"):
     KINDS["avif"] = lambda: encode(rgb(), "AVIF", quality=90)

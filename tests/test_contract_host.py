@@ -2,7 +2,12 @@ import os
 
 import pytest
 
-from contract.host import available_cpus, cpu_limit
+from contract.host import (
+    available_cpus,
+    available_memory_bytes,
+    cpu_limit,
+    free_memory_bytes,
+)
 
 
 def lay_out(tmp_path, membership, files):
@@ -55,3 +60,43 @@ def test_no_cgroup_at_all_is_the_affinity(tmp_path):
 
 def test_this_machine_has_a_limit_of_at_least_one():
     assert 1 <= cpu_limit() <= len(os.sched_getaffinity(0))
+
+
+def meminfo(tmp_path, available_kib):
+    path = tmp_path / "meminfo"
+    path.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {available_kib} kB\n")
+    return path
+
+
+def test_memory_is_what_the_host_has_left_without_a_limit(tmp_path):
+    root, membership = lay_out(tmp_path, "0::/\n", {"memory.max": "max", "memory.current": "5"})
+    assert available_memory_bytes(meminfo(tmp_path, 1000), root, membership) == 1000 * 1024
+
+
+def test_memory_is_what_the_tightest_version_2_group_has_left(tmp_path):
+    files = {
+        "memory.max": "max",
+        "a/memory.max": "900000",
+        "a/memory.current": "600000",
+        "a/b/memory.max": "800000",
+        "a/b/memory.current": "100000",
+    }
+    root, membership = lay_out(tmp_path, "0::/a/b\n", files)
+    assert available_memory_bytes(meminfo(tmp_path, 10**6), root, membership) == 300000
+
+
+def test_memory_of_a_version_1_group_is_found_and_never_negative(tmp_path):
+    files = {
+        "memory/docker/x/memory.limit_in_bytes": "1000",
+        "memory/docker/x/memory.usage_in_bytes": "1200",
+    }
+    root, membership = lay_out(tmp_path, "9:memory:/docker/x\n", files)
+    assert available_memory_bytes(meminfo(tmp_path, 10**6), root, membership) == 0
+
+
+def test_memory_that_nobody_tells_is_eight_gib(tmp_path):
+    assert available_memory_bytes(tmp_path / "a", tmp_path / "b", tmp_path / "c") == 8 * 1024**3
+
+
+def test_this_machine_has_memory_left():
+    assert free_memory_bytes() > 0

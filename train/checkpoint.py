@@ -61,6 +61,11 @@ def read_checkpoint(folder: Path, fingerprint: dict[str, Any]) -> Checkpoint | N
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise JobError(f"{path} is damaged ({error}): delete it to start afresh") from error
+    if not metadata or metadata.get("format") != _FORMAT:
+        raise JobError(
+            f"{path} is no checkpoint of this version of Kennel: "
+            "give this job another checkpoint path, or delete the file"
+        )
     theirs = json.loads(metadata["fingerprint"])
     ours = json.loads(json.dumps(fingerprint, sort_keys=True))
     if theirs != ours:

@@ -126,8 +126,10 @@ def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
         totals += _train_step(state, inputs, targets, is_last=state.step + 1 == steps)
         state.step += 1
         outside.on_images(len(targets))
-        # At least one step is taken however short the budget is.
-        if stop.now and state.step < steps:
+        # At least one optimizer step is taken however short the budget is. Gradients that are
+        # still being accumulated would be lost: no checkpoint holds them.
+        is_whole = state.step % state.values.gradient_accumulation == 0
+        if stop.now and is_whole and state.step < steps:
             break
     state.sums = totals.tolist()
     state.seconds += time.perf_counter() - started

@@ -14,6 +14,7 @@ from contract.errors import KennelError
 from contract.job import TrainingJob
 from contract.opt_ml import DEFAULT_BASE, OptMl, base_dir, read_job, write_failure
 from train.options import job_from_flags
+from train.threads import limit_spinning
 
 log = logging.getLogger("train")
 
@@ -70,6 +71,7 @@ def _attempt(read: Callable[[], TrainingJob], failure_file: Path | None) -> tupl
 
 
 def _run_job(job: TrainingJob) -> None:
+    limit_spinning()
     from train.process import run_process  # takes seconds: torch
 
     with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:

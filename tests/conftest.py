@@ -1,0 +1,56 @@
+"""Fixtures that several rooms share, and the rule that a test leaves the process as it was."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kinds import encode, rgb
+
+# Before torch is imported: its threads would spin while they wait for one another, which makes
+# tiny networks ten times slower wherever something else runs on the machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A JPEG of 320 x 240."""
+    return encode(rgb(320, 240), "JPEG", quality=90)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, validation and test: three classes of small pictures. Do not write."""
+    from training import write_pictures
+
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a real small training run that learned the pictures. Do not write."""
+    from training import flags
+
+    from train.main import run
+
+    out = tmp_path_factory.mktemp("tiny")
+    assert run(flags(pictures, out, epochs="8")) == 0
+    return out / "model"
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """Fails a test that leaves an environment variable, a working folder or a thread behind."""
+    environment, folder = dict(os.environ), Path.cwd()
+    threads = set(threading.enumerate())
+    yield
+    changed = {
+        name
+        for name in environment.keys() | os.environ.keys()
+        if environment.get(name) != os.environ.get(name) and name != "PYTEST_CURRENT_TEST"
+    }
+    assert not changed
+    assert Path.cwd() == folder
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    assert [thread.name for thread in left if thread.is_alive() and not thread.daemon] == []

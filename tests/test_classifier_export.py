@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from training import manifest_for
+
+from classifier.classifier import Classifier
+from classifier.engine import load_engine
+from classifier.export import Extra, export_bundle
+from classifier.network import build_network, preset_of
+from classifier.torch_engine import read_network
+from contract.errors import BundleError, HostError, KennelError
+from contract.manifest import Preprocess
+
+LABELS = ("ant", "bee", "cow")
+SIDES = {"squeezenet1_1": 64, "resnet18": 64, "mobilenet_v3_small": 48}
+
+
+@pytest.fixture(scope="module", params=SIDES)
+def exported(request, tmp_path_factory):
+    """A network with moved batch-norm statistics, and its bundle."""
+    arch, side = request.param, SIDES[request.param]
+    torch.manual_seed(0)
+    network = build_network(arch, len(LABELS), image_size=side)
+    network(torch.randint(0, 256, (8, side, side, 3), dtype=torch.uint8))
+    manifest = manifest_for(arch, LABELS, preset_of(arch, side).preprocess)
+    folder = tmp_path_factory.mktemp(arch)
+    return network, export_bundle(network, folder, manifest)
+
+
+def pictures_for(bundle, count):
+    side = bundle.manifest.preprocess.crop_px
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_both_engines_answer_what_training_computes(exported, engine, count):
+    network, bundle = exported
+    images = pictures_for(bundle, count)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).softmax(dim=1).numpy()
+    got = load_engine(bundle, engine).probabilities(images)
+    assert got.dtype == np.float32
+    assert np.abs(got - expected).max() < 1e-5
+    assert np.allclose(got.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_network_comes_back_bit_by_bit(exported):
+    network, bundle = exported
+    again = read_network(bundle).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in network.state_dict().items())
+
+
+def test_the_probe_is_what_training_answers(exported):
+    network, bundle = exported
+    with torch.inference_mode():
+        answer = network(torch.from_numpy(bundle.probe_pixels())).softmax(dim=1)[0]
+    assert list(bundle.manifest.probe.probabilities) == answer.tolist()
+    assert Classifier.load(bundle.folder).labels == LABELS
+
+
+def test_reading_a_network_leaves_the_random_numbers_alone(exported):
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    read_network(exported[1])
+    assert torch.equal(torch.rand(1), expected)
+
+
+def tiny_network():
+    torch.manual_seed(0)
+    return build_network("squeezenet1_1", 3, image_size=32)
+
+
+SMALL = manifest_for("squeezenet1_1", LABELS, Preprocess(resize_px=36, crop_px=32))
+
+
+def test_extra_files_travel_along_and_stay_where_they_were(tmp_path):
+    report = tmp_path / "report.html"
+    report.write_text("<p>")
+    extras = (Extra(name="report.html", path=report),)
+    bundle = export_bundle(tiny_network(), tmp_path / "model", SMALL, extras)
+    assert (bundle.folder / "report.html").read_text() == report.read_text()
+    assert set(bundle.manifest.files) == {path.name for path in bundle.folder.iterdir()} - {
+        "bundle.json"
+    }
+
+
+def test_a_network_that_answers_nan_is_not_exported(tmp_path):
+    network = tiny_network()
+    torch.nn.init.constant_(network.head.bias, float("nan"))
+    with pytest.raises(KennelError, match="answers NaN: lower lr"):
+        export_bundle(network, tmp_path / "model", SMALL)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_the_hosts_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError, match="file") as caught:
+        export_bundle(tiny_network(), tmp_path / "file" / "model", SMALL)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(tmp_path):
+    bundle = export_bundle(tiny_network(), tmp_path, SMALL)
+    text = (tmp_path / "bundle.json").read_text().replace("squeezenet1_1", "resnet18")
+    (tmp_path / "bundle.json").write_text(text)
+    with pytest.raises(BundleError, match="does not fit resnet18 with 3 labels") as caught:
+        Classifier.load(tmp_path, "torch")
+    assert "\n" not in str(caught.value)
+    assert bundle.folder == tmp_path
