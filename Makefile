@@ -11,6 +11,7 @@ DOCKER ?= docker
 BASE_IMAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin
+CONTAINERS := .venv-containers
 REQUIREMENTS := docker/requirements
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -23,7 +24,7 @@ else
   FROM_FILE := -r
 endif
 
-.PHONY: help setup demo test lint docs images test-containers
+.PHONY: help setup demo test lint docs images test-containers sbom audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -50,8 +51,22 @@ images: ## build kennel-train, kennel-serve and kennel-serve-cpu; BASE_IMAGE=...
 	    $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t kennel-$$target . ; \
 	done
 
-test-containers: $(VENV)/.dev-installed ## the tests that need a Docker engine
-	$(BIN)/python -m pytest -m container
+test-containers: $(VENV)/.dev-installed $(CONTAINERS)/.installed ## the tests that need a Docker engine
+	PATH="$(CURDIR)/$(CONTAINERS)/bin:$$PATH" BASE_IMAGE="$(BASE_IMAGE)" \
+	  $(BIN)/python -m pytest -m container
+
+sbom: ## write what is in each image to build/sbom, as CycloneDX JSON
+	mkdir -p build/sbom
+	for target in train serve serve-cpu; do \
+	  $(DOCKER) run --rm --interactive --network none --env TITLE=kennel-$$target kennel-$$target \
+	    python - <docker/sbom.py >build/sbom/kennel-$$target.cdx.json ; \
+	done
+
+audit: $(CONTAINERS)/.installed ## look the images' packages up among known vulnerabilities
+	for target in train serve serve-cpu; do \
+	  $(CONTAINERS)/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes \
+	    --requirement $(REQUIREMENTS)/$$target.lock ; \
+	done
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "python3.11 or newer is needed" >&2; exit 1; }
@@ -68,4 +83,11 @@ $(VENV)/.run-installed: $(REQUIREMENTS)/run.$(SUFFIX) pyproject.toml | $(VENV)/b
 
 $(VENV)/.dev-installed: $(REQUIREMENTS)/dev.$(SUFFIX) $(VENV)/.run-installed
 	$(PIP) $(FROM_FILE) $(REQUIREMENTS)/dev.$(SUFFIX)
+	@touch $@
+
+# The clients of the container tests, apart from our own packages: their pins would clash.
+$(CONTAINERS)/.installed: $(REQUIREMENTS)/containers.$(SUFFIX) | $(VENV)/bin/python
+	"$(PYTHON)" -m venv $(CONTAINERS)
+	$(CONTAINERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $(FROM_FILE) $(REQUIREMENTS)/containers.$(SUFFIX)
 	@touch $@

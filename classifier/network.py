@@ -4,6 +4,7 @@ The trunk is the torchvision network without its last linear layer; the head is 
 right size. A frozen trunk's output for a picture never changes, so training may compute it once.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +151,17 @@ class PooledAndEvidence(nn.Module):
         """(N, width): means of the maps beside means of the evidence."""
         evidence = torch.relu(self.convolution(maps_NCHW))
         return torch.cat([maps_NCHW.mean((2, 3)), evidence.mean((2, 3))], dim=1)
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """`module.load_state_dict` for tensors that come from a file or a plain dict.
+
+    Those have lost the modules' version numbers, without which MNASNet refuses them.
+    """
+    state = module.state_dict()  # an OrderedDict that carries the versions as an attribute
+    state.clear()
+    state.update(tensors)
+    module.load_state_dict(state)
 
 
 def freeze(network: Network, unfreeze: str) -> None:

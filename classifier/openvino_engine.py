@@ -47,8 +47,14 @@ def _compile(graph_file: Path, threads: int) -> Any:
     }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
+    from openvino.frontend import FrontEndManager
+
     try:
-        return openvino.Core().compile_model(str(graph_file), "CPU", config)
+        # By name: for a damaged file OpenVINO would try every format it knows, and its
+        # TensorFlow reader leaves the process with a signal stack that crashes at Ctrl-C.
+        reader = FrontEndManager().load_by_framework("ir")
+        graph = reader.convert(reader.load(str(graph_file)))
+        return openvino.Core().compile_model(graph, "CPU", config)
     except RuntimeError as error:
         raise BundleError(
             f"{graph_file} cannot be compiled: {str(error).splitlines()[0]}"

@@ -9,13 +9,13 @@ import re
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contract.errors import ImageError, ImageTooLargeError
+from contract.limits import DEFAULT_LIMITS, Limits
 from contract.manifest import Preprocess
 
 Pixels = NDArray[np.uint8]
@@ -48,25 +48,6 @@ _DECODE_ERRORS = (
 # Odd tags in a file are not worth a line on the server's stderr, and sizes are checked here.
 _PILLOW = r"PIL\."
 _QUIET = ("ignore", None, Warning, re.compile(_PILLOW), 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one picture may cost. The pixel limit is checked before anything is decoded."""
-
-    max_bytes: int = 100 * 1024 * 1024
-    max_pixels: int = 64_000_000  # a 48-megapixel phone picture fits
-    max_frames: int = 1000  # frames or pages; only the first is read
-
-    def check_bytes(self, num_bytes: int) -> None:
-        """Raises ImageTooLargeError."""
-        if num_bytes > self.max_bytes:
-            raise ImageTooLargeError(
-                f"the picture has {num_bytes:,} bytes; the limit is {self.max_bytes:,}"
-            )
-
-
-DEFAULT_LIMITS = Limits()
 
 
 def decode_picture(data: bytes, preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS) -> Pixels:

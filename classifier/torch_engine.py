@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from classifier.bundle import Bundle
-from classifier.network import Network, build_network
+from classifier.network import Network, build_network, load_state
 from classifier.preprocess import Pixels
 from contract.errors import BundleError
 
@@ -38,7 +38,7 @@ def read_network(bundle: Bundle) -> Network:
             manifest.arch, len(manifest.labels), image_size=manifest.preprocess.crop_px
         )
     try:
-        network.load_state_dict(load_file(bundle.weights_file))
+        load_state(network, load_file(bundle.weights_file))
     except (RuntimeError, SafetensorError) as error:
         raise BundleError(
             f"{bundle.weights_file} does not fit {manifest.arch} with {len(manifest.labels)} "

@@ -109,4 +109,6 @@ class HostError(KennelError):
 
 
 class InterruptedJobError(KennelError):
-    """The job was told to stop (SIGTERM, time limit). Its checkpoint resumes it."""
+    """The job was told to stop before it had a model. Its checkpoint, if any, resumes it."""
+
+    exit_code = 143  # 128 + SIGTERM

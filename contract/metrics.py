@@ -27,6 +27,7 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric(name="train:loss", help="mean loss of the epoch's training batches", maximize=False),
     Metric(name="train:accuracy", help="top-1 accuracy on them, 0 to 1", maximize=True),
+    Metric(name="train:images_per_second", help="training pictures a second", maximize=True),
     Metric(name="validation:loss", help="mean cross-entropy on validation", maximize=False),
     Metric(name="validation:accuracy", help="top-1 accuracy on validation", maximize=True),
     Metric(
@@ -36,7 +37,6 @@ METRICS: tuple[Metric, ...] = (
         aliases=("average test loss",),
     ),
     Metric(name="test:accuracy", help="top-1 accuracy on test", maximize=True),
-    Metric(name="train:images_per_second", help="training pictures a second", maximize=True),
 )
 METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from classifier.preprocess import DEFAULT_LIMITS, Limits
 from contract.errors import HyperparameterError, SpecError
+from contract.limits import DEFAULT_LIMITS, Limits
 from contract.opt_ml import DEFAULT_BASE
 from contract.setting import Setting, Value
 

@@ -30,12 +30,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a real small training run that learned the pictures. Do not write."""
-    from training import flags
-
-    from train.main import run
+    from training import flags, run_job
 
     out = tmp_path_factory.mktemp("tiny")
-    assert run(flags(pictures, out, epochs="8")) == 0
+    code, output = run_job(flags(pictures, out, epochs="8"))
+    assert code == 0, output
     return out / "model"
 
 

@@ -66,7 +66,9 @@ class Container:
     def execute(self, *command: str) -> str:
         return run("docker", "exec", self.identity, *command).stdout
 
-    def ask(self, path: str, data: bytes | None = None, kind: str = "image/png") -> tuple[int, bytes]:
+    def ask(
+        self, path: str, data: bytes | None = None, kind: str = "image/png"
+    ) -> tuple[int, bytes]:
         """Status and body."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data)
         if data is not None:

@@ -46,7 +46,7 @@ FENCES = {
     "botocore": ("control/aws_client.py", "control/lambda_function.py"),
     "optuna": ("control/tune.py",),
     "smdebug": ("train/debug_hook.py", "debugger/tensors.py"),
-    "sagemaker_training": ("train/script_mode.py",),
+    "sagemaker_training": ("train/toolkit.py",),
     "sagemaker": (),
 }
 # Files inside a torch room that must do without torch: the CPU image has none.

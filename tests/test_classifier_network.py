@@ -10,6 +10,7 @@ from classifier.network import (
     architectures,
     build_network,
     freeze,
+    load_state,
     new_head,
     preset_of,
     set_training,
@@ -170,6 +171,17 @@ def test_only_the_dropout_of_a_learning_stage_drops():
         freeze(network, unfreeze)
         set_training(network)
         assert dropout.training is drops
+
+
+@pytest.mark.parametrize("arch", ["mnasnet0_5", "shufflenet_v2_x0_5"])
+def test_weights_come_back_from_a_plain_dict(arch):
+    """MNASNet wants to know the version of its layers, which no file of tensors tells."""
+    saved = dict(build_network(arch, 3).state_dict())
+    again = build_network(arch, 3)
+    load_state(again, saved)
+    assert all(torch.equal(value, saved[name]) for name, value in again.state_dict().items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_state(again, {"mean": saved["mean"]})
 
 
 def test_the_same_seed_gives_the_same_network():

@@ -11,8 +11,9 @@ from kinds import KINDS, UPRIGHT, encode, grey, kind, rgb, rotated, scene
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from classifier.preprocess import Limits, decode_picture, decode_resized, fit_array
+from classifier.preprocess import decode_picture, decode_resized, fit_array
 from contract.errors import ImageError, ImageTooLargeError
+from contract.limits import Limits
 from contract.manifest import Preprocess
 
 SMALL = Preprocess(resize_px=80, crop_px=64)

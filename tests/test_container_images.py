@@ -1,6 +1,7 @@
 """The three images as a platform runs them: hardened, stopped, asked, and looked into."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -35,9 +36,7 @@ def _images() -> None:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that knows colours, readable by any user."""
     folder = tmp_path_factory.mktemp("bundle") / "model"
-    run("cp", "-r", colour_bundle(), folder)
-    for parent in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
-        parent.chmod(0o755)
+    shutil.copytree(colour_bundle(), folder)
     return open_to_all(folder)
 
 
@@ -49,12 +48,11 @@ def opt_ml(pictures: Path, tmp_path: Path) -> Path:
 
 def write_job(folder: Path, pictures: Path, epochs: int) -> Path:
     """/opt/ml with the channels train and validation."""
-    run("mkdir", "-p", folder / "input" / "data", folder / "input" / "config")
-    for name in ("model", "output", "checkpoints"):
-        (folder / name).mkdir()
+    for name in ("input/data", "input/config", "model", "output", "checkpoints"):
+        (folder / name).mkdir(parents=True)
     channels = ("train", "validation")
     for channel in channels:
-        run("cp", "-r", pictures / channel, folder / "input" / "data" / channel)
+        shutil.copytree(pictures / channel, folder / "input" / "data" / channel)
     hyperparameters = {
         "arch": "squeezenet1_1",
         "pretrained": "false",
@@ -70,8 +68,6 @@ def write_job(folder: Path, pictures: Path, epochs: int) -> Path:
     }
     for name, value in configuration.items():
         (folder / "input" / "config" / f"{name}.json").write_text(json.dumps(value))
-    for parent in list(folder.parents)[:3]:
-        parent.chmod(0o755)
     return open_to_all(folder)
 
 
@@ -93,7 +89,9 @@ def test_a_hardened_container_trains_a_bundle_that_both_servers_serve_alike(opt_
     assert "validation:accuracy=" in done.stdout
     assert (opt_ml / "output" / "success").exists()
 
-    model = open_to_all(opt_ml / "model") if (opt_ml / "model").owner() == "root" else opt_ml / "model"
+    model = (
+        open_to_all(opt_ml / "model") if (opt_ml / "model").owner() == "root" else opt_ml / "model"
+    )
     answers = []
     for target in SERVING:
         with container(f"kennel-{target}", "serve", options=model_options(model)) as running:
@@ -128,11 +126,11 @@ def test_sigterm_during_training_saves_a_checkpoint_and_the_next_start_resumes(p
         running.wait_until(lambda: "resum" in running.log().lower(), "it does not resume")
 
 
-def test_a_failed_job_says_why(tmp_path):
-    opt_ml = open_to_all(tmp_path)
+def test_a_failed_job_says_why(opt_ml):
+    shutil.rmtree(opt_ml / "input" / "data" / "train")
     done = run("docker", "run", "--rm", mount(opt_ml, "/opt/ml"), "kennel-train", check=False)
     assert done.returncode == 1
-    assert (opt_ml / "output" / "failure").read_text().startswith("channel 'train' is missing")
+    assert "train" in (opt_ml / "output" / "failure").read_text().splitlines()[0]
 
 
 def test_serve_cpu_is_small_and_soon_ready(bundle, capsys):
@@ -149,7 +147,9 @@ def test_serve_cpu_is_small_and_soon_ready(bundle, capsys):
             ("serve_cpu_megabytes", size_mb, MOST_MB),
             ("serve_cpu_ready_seconds", min(seconds), MOST_SECONDS),
         ):
-            print(f"\nbar {name} {value:.2f} <= {most} {'ok' if value <= most else 'short'}", end="")
+            print(
+                f"\nbar {name} {value:.2f} <= {most} {'ok' if value <= most else 'short'}", end=""
+            )
         print()
     assert size_mb <= MOST_MB
 
@@ -183,22 +183,21 @@ def test_an_image_holds_only_its_rooms_and_they_are_compiled(target):
 
 
 def test_serve_cpu_has_no_torch_and_no_cuda():
-    packages = run("docker", "run", "--rm", "kennel-serve-cpu", "ls", "/opt/venv/lib/python3.11/site-packages")
+    packages = run(
+        "docker", "run", "--rm", "kennel-serve-cpu", "ls", "/opt/venv/lib/python3.11/site-packages"
+    )
     names = packages.stdout.lower()
     assert "openvino" in names
     assert not [word for word in ("torch", "nvidia", "cuda", "triton") if word in names]
 
 
 def test_the_cuda_images_share_their_largest_layer():
-    layers = [set(inspect(f"kennel-{target}")["RootFS"]["Layers"]) for target in ("train", "serve")]
-    own = [int(line) for line in _layer_sizes("kennel-serve") if int(line) > 1e9]
-    assert len(layers[0] & layers[1]) >= 2
-    assert len(own) == 1
-
-
-def _layer_sizes(image: str) -> list[str]:
-    command = ("docker", "history", "--human=false", "--format={{.Size}}", image)
-    return run(*command).stdout.split()
+    train, serve = (inspect(f"kennel-{target}") for target in ("train", "serve"))
+    assert set(train["RootFS"]["Layers"]) & set(serve["RootFS"]["Layers"])
+    history = ("docker", "history", "--human=false", "--format={{.Size}}")
+    for target in ("train", "serve"):
+        sizes = [int(line) for line in run(*history, f"kennel-{target}").stdout.split()]
+        assert sum(sizes) - max(sizes) < 1.2e9  # the base and what each has of its own
 
 
 def test_a_users_pythonpath_does_not_hide_our_rooms():

@@ -20,11 +20,19 @@ def test_an_epoch_visits_every_picture_once_in_its_own_order():
     assert not np.array_equal(first, order(seed=1).of_epoch(1))
 
 
-def test_the_steps_of_an_epoch_cover_it_and_the_last_may_be_smaller():
-    visits = order().of_epoch(1)
-    steps = [order().of_step(visits, step) for step in range(order().steps_per_epoch)]
-    assert [len(step) for step in steps] == [8, 8, 8, 8, 1]
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"),
+    [(8, [8, 8, 8, 9]), (11, [11, 11, 11]), (31, [31, 2]), (32, [33]), (100, [33]), (1, [1] * 33)],
+)
+def test_the_steps_of_an_epoch_cover_it_and_leave_no_picture_alone(batch_size, sizes):
+    """Batch norm cannot learn from a batch of one."""
+    parts = order(batch_size=batch_size)
+    visits = parts.of_epoch(1)
+    steps = [parts.of_step(visits, step) for step in range(parts.steps_per_epoch)]
+    assert [len(step) for step in steps] == sizes
     assert np.array_equal(np.concatenate(steps), visits)
+    features = FeatureBatches(torch.zeros(1, 33, 2), parts)
+    assert [len(targets) for _, targets in features.of_epoch(1)] == sizes
 
 
 def test_the_sampler_draws_classes_evenly():

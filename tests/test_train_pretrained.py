@@ -155,7 +155,9 @@ def test_among_many_files_the_one_named_after_the_arch_is_taken(tmp_path):
     for name in ("resnet18-f37072fd.pth", "squeezenet1_1.safetensors", ".hidden.pth", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     assert find_weights(tmp_path, "resnet18").name == "resnet18-f37072fd.pth"
-    with pytest.raises(WeightsError, match="starts with vgg11; found resnet18-f37072fd.pth, squee"):
+    with pytest.raises(
+        WeightsError, match=r"starts with vgg11; found resnet18-f37072fd\.pth, squee"
+    ):
         find_weights(tmp_path, "vgg11")
 
 

@@ -1,6 +1,9 @@
 """For the tests of train/ and classifier/: a data set, jobs on it, and training in this process."""
 
+import contextlib
+import io
 import itertools
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
@@ -21,6 +24,7 @@ from train.data import JobData, Picture, Split
 from train.device import Device
 from train.learner import Learner
 from train.loop import Fit, Progressing, fit
+from train.main import run
 from train.process import build_learner
 from train.progress import Progress
 from train.start import Start, start_network
@@ -134,6 +138,18 @@ def flags(pictures: Path, out: Path, *more: str, **changes: str) -> list[str]:
     for split in COUNTS:
         words += [f"--{split}", str(pictures / split)]
     return [*words, "--model-dir", str(out / "model"), "--output-dir", str(out / "output"), *more]
+
+
+def run_job(arguments: list[str]) -> tuple[int, str]:
+    """`python -m train` in this process: exit code and stdout."""
+    output, logger = io.StringIO(), logging.getLogger("train")
+    before = logger.handlers[:], logger.level, logger.propagate
+    try:
+        with contextlib.redirect_stdout(output):
+            code = run(arguments)
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
+    return code, output.getvalue()
 
 
 def run_command(

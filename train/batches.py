@@ -32,8 +32,10 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last batch may be smaller."""
-        return -(-len(self.targets) // self.batch_size)
+        """The last batch may be smaller. A single picture that is left over joins the batch
+        before it: batch norm cannot learn from one."""
+        full, rest = divmod(len(self.targets), self.batch_size)
+        return max(1, full + (rest > 1))
 
     def of_epoch(self, epoch: int) -> np.ndarray:
         """Picture indices, int64 (N,), in the order in which `epoch` visits them."""
@@ -46,7 +48,8 @@ class Order:
 
     def of_step(self, order: np.ndarray, step: int) -> np.ndarray:
         """The picture indices of one step of the epoch with this `order`."""
-        return order[step * self.batch_size : (step + 1) * self.batch_size]
+        start, is_last = step * self.batch_size, step + 1 == self.steps_per_epoch
+        return order[start:] if is_last else order[start : start + self.batch_size]
 
 
 class FeatureBatches:
@@ -58,14 +61,14 @@ class FeatureBatches:
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """(features (B, D), targets (B,)) from `start_step` on, on the features' device."""
-        visits = torch.from_numpy(self.order.of_epoch(epoch)).to(self._views.device)
-        generator = np.random.default_rng([self.order.seed, VIEW_STREAM, epoch])
+        order, device = self.order, self._views.device
+        visits = order.of_epoch(epoch)
+        generator = np.random.default_rng([order.seed, VIEW_STREAM, epoch])
         drawn = generator.integers(0, len(self._views), len(visits))
-        views = torch.from_numpy(drawn).to(self._views.device)
-        size = self.order.batch_size
-        for start in range(start_step * size, len(visits), size):
-            chosen = visits[start : start + size]
-            yield self._views[views[start : start + size], chosen], self._targets[chosen]
+        for step in range(start_step, order.steps_per_epoch):
+            chosen = torch.from_numpy(order.of_step(visits, step)).to(device)
+            views = torch.from_numpy(order.of_step(drawn, step)).to(device)
+            yield self._views[views, chosen], self._targets[chosen]
 
 
 class PictureBatches:

@@ -5,12 +5,15 @@ Two ways in: `python -m train` calls `run`; sagemaker-training's own `train` com
 """
 
 import logging
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-from contract.errors import KennelError
+from contract.errors import InterruptedJobError, KennelError
 from contract.job import TrainingJob
 from contract.opt_ml import DEFAULT_BASE, OptMl, base_dir, read_job, write_failure
 from train.options import job_from_flags
@@ -24,19 +27,23 @@ def main() -> None:
 
     The toolkit turns the exception into exit code 1 and keeps the failure file that we wrote.
     """
-    from train.script_mode import run_user_script, user_script
+    from train.toolkit import run_user_script, user_script
 
     paths = OptMl(base_dir())
     if user_script(paths) is not None:
         run_user_script()
         return
     code, reason = _attempt(lambda: read_job(paths.base), paths.failure_file)
+    if code == InterruptedJobError.exit_code:
+        raise SystemExit(0)  # told to stop, not failed: the toolkit then writes no failure file
     if code:
         raise KennelError(reason)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a job and return its exit code: 0 done, 2 the job is described wrongly, 1 otherwise.
+    """Run a job and return its exit code.
+
+    0 done, 2 the job is described wrongly, 143 told to stop before there was a model, 1 otherwise.
 
     With flags the job is what they say (`python -m train --help`); without any it is what
     SageMaker laid out below /opt/ml or SAGEMAKER_BASE_DIR.
@@ -52,10 +59,14 @@ def _attempt(read: Callable[[], TrainingJob], failure_file: Path | None) -> tupl
     """Read and run one job; every end passes here. Returns exit code and reason."""
     _log_to_stdout()
     try:
-        job = read()
-        failure_file = job.outputs.failure_file
-        _run_job(job)
+        with hear_stop():
+            job = read()
+            failure_file = job.outputs.failure_file
+            _run_job(job)
         return 0, ""
+    except InterruptedJobError as error:
+        log.warning("stopped: %s", error)
+        return error.exit_code, str(error)
     except KennelError as error:
         log.debug("traceback", exc_info=True)
         return error.exit_code, _fail(str(error), failure_file)
@@ -79,6 +90,24 @@ def _run_job(job: TrainingJob) -> None:
         run_process(
             job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
         )
+
+
+@contextmanager
+def hear_stop() -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise InterruptedJobError meanwhile; the loop has a gentler way.
+
+    As process 1 of a container a program without a handler would not hear it at all.
+    """
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise InterruptedJobError("told to stop before training began")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _cause(reason: str) -> str:

@@ -58,14 +58,13 @@ def tell_data(job: TrainingJob, data: JobData) -> None:
         log.info("note   channel %s is not one of ours and is not read", name)
     for note in data.notes:
         log.info("note   %s", note)
-    counts = [f"{len(data.train):,} train", f"{len(data.validation):,} validation"]
+    held_out = " (held out)" if data.held_out else ""
+    counts = [f"{len(data.train):,} train", f"{len(data.validation):,} validation{held_out}"]
     if data.test is not None:
         counts.append(f"{len(data.test):,} test")
-    held_out = " (held out of train)" if data.held_out else ""
     log.info(
-        "data   %s pictures%s; %d labels, %s to %s",
+        "data   %s pictures; %d labels, %s to %s",
         ", ".join(counts),
-        held_out,
         len(data.labels),
         data.labels.names[0],
         data.labels.names[-1],

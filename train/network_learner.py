@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classifier.network import Network, set_training
+from classifier.network import Network, load_state, set_training
 from classifier.preprocess import Pixels, decode_picture, decode_resized
 from contract.host import free_memory_bytes
 from train.augment import Augment
@@ -79,7 +79,7 @@ class NetworkLearner:
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:
         """The network with the best weights."""
-        self._network.load_state_dict(best_state)
+        load_state(self._network, best_state)
         return self._network
 
     def judge(self, split: Split) -> Judged:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.errors import ChannelError, HyperparameterError
-from contract.hyperparameters import SETTINGS, parse_hyperparameters
+from contract.hyperparameters import BY_NAME, SETTINGS, parse_hyperparameters
 from contract.job import CHANNEL_ALIASES, CHANNELS, Channel, Outputs, TrainingJob
 from contract.setting import Setting
+from contract.strict import nearest
 
 EXAMPLE = """\
 example:
@@ -79,6 +80,11 @@ def job_from_flags(arguments: Sequence[str]) -> TrainingJob:
         if (value := getattr(known, f"hp_{setting.name}", None)) is not None
     }
     given |= _pairs(unknown)
+    for name in given.keys() - BY_NAME.keys():
+        # A misspelt channel or folder is no hyperparameter: look among those flags as well.
+        near = nearest(name, [*CHANNELS, *CHANNEL_ALIASES, "model-dir", "output-dir"])
+        if near is not None and nearest(name, BY_NAME) is None:
+            raise HyperparameterError(f"--{name}", given[name], "a known flag", f"--{near}")
     paths = {name: getattr(known, f"channel_{name}") for name in CHANNELS}
     if str(paths["pretrained"]).lower() in {"true", "false", "1", "0"}:
         given["pretrained"] = paths.pop("pretrained")

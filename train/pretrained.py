@@ -5,6 +5,7 @@ import hashlib
 import logging
 import re
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,6 +29,18 @@ DOWNLOAD_SECONDS = 60.0  # without a byte
 _HEADS = re.compile(r"^(fc|classifier|head|heads|aux1|aux2|AuxLogits)\.")
 # Names inside old DenseNet files. Source: torchvision.models.densenet._load_state_dict.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..+)$")
+# What safetensors and torch's restricted unpickler raise for damaged files.
+_READ_ERRORS = (
+    SafetensorError,
+    UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+)
 
 
 def load_pretrained(network: Network, arch: str, channel: Path | None) -> str:
@@ -81,8 +94,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickle versions: it reads them or raises
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except _READ_ERRORS as error:
         raise WeightsError(
             f"{path} holds no state dict of plain tensors (save model.state_dict(), not the "
             f"model): {' '.join(str(error).split())[:200]}"
@@ -116,7 +131,8 @@ def fill_trunk(network: Network, weights: Mapping[str, Tensor], source: str) -> 
                 f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}; "
                 "set arch to the network that the weights belong to"
             )
-    network.trunk.load_state_dict({**trunk, **fitting})
+    trunk.update(fitting)
+    network.trunk.load_state_dict(trunk)
 
 
 def refit_head(

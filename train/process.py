@@ -46,8 +46,8 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
         write_holdout(job.outputs.data_dir / HOLDOUT_NAME, data.validation)
 
     stop, progress = Stop(start.values.max_train_seconds), Progress(enabled=bars)
+    learner = build_learner(start, data, device, progress)
     with stop.on_signals():
-        learner = build_learner(start, data, device, progress)
         state = train(job, learner, data, device, stop=stop, progress=progress)
         network = learner.finish(state.best_state)
         finished = Finished(

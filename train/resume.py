@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from classifier.network import load_state
 from contract.hyperparameters import Hyperparameters
 from train.checkpoint import (
     Checkpoint,
@@ -99,11 +100,11 @@ def restore(state: Fit, checkpoint: Checkpoint) -> None:
     """Put a snapshot back into a freshly built Fit."""
     plain, device = checkpoint.state, state.device.torch
     tensors = {name: value.to(device) for name, value in checkpoint.tensors.items()}
-    state.task.module.load_state_dict(without_prefix("module", tensors))
+    load_state(state.task.module, without_prefix("module", tensors))
     state.best_state = without_prefix("best", tensors)
     restore_optimizer(state.optimizer, tensors)
     if state.average is not None:
-        state.average.load_state_dict(without_prefix("average", tensors))
+        load_state(state.average, without_prefix("average", tensors))
     state.epoch, state.step = plain["epoch"], plain["step"]
     state.sums, state.seconds = plain["sums"], plain["seconds"]
     state.best_epoch = plain["best_epoch"]

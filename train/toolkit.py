@@ -1,6 +1,7 @@
-"""A user's own training script instead of ours. The only file that imports sagemaker-training."""
+"""sagemaker-training: its `train`, and users' own scripts. The only file that imports it."""
 
 import os
+import sys
 
 from contract.errors import JobError
 from contract.files import read_json
@@ -32,3 +33,11 @@ def run_user_script() -> None:
         args=env.to_cmd_args(),
         env_vars=env.to_env_vars(),
     )
+
+
+def run_toolkit() -> None:
+    """The toolkit's `train` command, which calls SAGEMAKER_TRAINING_MODULE. Does not return."""
+    from sagemaker_training.cli.train import main
+
+    sys.argv[:] = ["train"]
+    main()
