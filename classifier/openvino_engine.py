@@ -1,6 +1,8 @@
 """The CPU engine: the exported graph under OpenVINO. The only file that imports openvino."""
 
+import functools
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,27 @@ class OpenVinoEngine:
         return np.array(result[0], dtype=np.float32)
 
 
+def _core() -> Any:
+    """One for the whole process, never released.
+
+    Each Core brings a CPU plugin that gives the thread a signal stack of its own. Two of them,
+    released in the order in which they came, leave a stack that is unmapped: the next signal,
+    SIGTERM above all, is then a segmentation fault (openvino 2026.4.1).
+    """
+    with _core_lock:  # two threads that load at once must not make two
+        return _make_core()
+
+
+_core_lock = threading.Lock()
+
+
+@functools.cache
+def _make_core() -> Any:
+    return import_openvino().Core()
+
+
 def _compile(graph_file: Path, threads: int) -> Any:
-    openvino = import_openvino()
+    core = _core()
     config: dict[str, Any] = {
         # Probabilities must equal training's: no silent bf16 on chips that have it.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -50,11 +71,10 @@ def _compile(graph_file: Path, threads: int) -> Any:
     from openvino.frontend import FrontEndManager
 
     try:
-        # By name: for a damaged file OpenVINO would try every format it knows, and its
-        # TensorFlow reader leaves the process with a signal stack that crashes at Ctrl-C.
+        # By name: for a damaged file OpenVINO would try every format it knows.
         reader = FrontEndManager().load_by_framework("ir")
         graph = reader.convert(reader.load(str(graph_file)))
-        return openvino.Core().compile_model(graph, "CPU", config)
+        return core.compile_model(graph, "CPU", config)
     except RuntimeError as error:
         raise BundleError(
             f"{graph_file} cannot be compiled: {str(error).splitlines()[0]}"

@@ -100,10 +100,12 @@ def write_job(
     hosts: tuple[str, ...] = ("algo-1",),
     current_host: str = "algo-1",
     checkpoints: bool = True,
+    mounted_at: Path | None = None,
 ) -> None:
     """Lay out a job below `base` as SageMaker does; channels become links to their folders.
 
-    The same call serves the process and the container runner.
+    The same call serves the process and the container runner; `mounted_at` is where a container
+    finds what is `base` out here.
     """
     paths = OptMl(base)
     for folder in (paths.data_dir, paths.model_dir, paths.output_data_dir):
@@ -133,7 +135,8 @@ def write_job(
     if checkpoints:
         (base / "checkpoints").mkdir(exist_ok=True)
         write_json(
-            paths.config_dir / "checkpointconfig.json", {"LocalPath": str(base / "checkpoints")}
+            paths.config_dir / "checkpointconfig.json",
+            {"LocalPath": str((mounted_at or base) / "checkpoints")},
         )
     for name, source in channels.items():
         link = paths.data_dir / name

@@ -5,17 +5,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import IO, Literal, Protocol
+
+from contract.errors import HostError
 
 # Where our rooms live. Children get it as PYTHONPATH, together with PYTHONSAFEPATH, so that a
 # stray train.py in the current folder cannot take the place of our train.
 ROOT = Path(__file__).resolve().parents[1]
 
 POLL_SECONDS = 0.1
+KILLED_SECONDS = 30.0  # until even a child in an uninterruptible read is gone
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -24,9 +27,55 @@ def our_variables() -> dict[str, str]:
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
-def environment_with(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment with `extra` on top."""
-    return {**os.environ, **extra}
+class Stoppable(Protocol):
+    """What `supervise` looks after: a child of ours, or the containers of a job."""
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+
+    def terminate(self) -> None:
+        """Ask it to end. Returns at once."""
+
+    def kill(self) -> None:
+        """End all that belongs to it, now; none left is fine."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended."""
+
+
+class Child(subprocess.Popen[str]):
+    """A process that leads a session of its own: Ctrl-C reaches us alone, we pass on SIGTERM."""
+
+    def kill(self) -> None:
+        """SIGKILL to every process of its session."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def start_child(
+    command: Sequence[str],
+    *,
+    extra: Mapping[str, str] | None = None,
+    stdout: IO[str] | int | None = None,
+    stderr: IO[str] | int | None = None,
+) -> Child:
+    """Start a command with `extra` on top of our environment. Raises HostError when it cannot be.
+
+    The streams are Popen's: a file, PIPE, or None for our own.
+    """
+    try:
+        return Child(
+            command,
+            env={**os.environ, **(extra or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HostError(f"cannot start {command[0]}: {error.strerror}") from error
 
 
 @dataclass(slots=True)
@@ -63,7 +112,7 @@ def counting_signals() -> Iterator[Signals]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a child ended: its exit code (minus the signal's number) and who ended it."""
+    """How a child ended: its exit code (minus a signal's number) and who ended it."""
 
     code: int
     by: Literal["itself", "limit", "person"] = "itself"
@@ -78,41 +127,35 @@ class Watch:
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL; SageMaker gives a job the same
 
 
-def supervise(process: subprocess.Popen[str], watch: Watch) -> Ending:
-    """Wait for a child that leads its own session; stop it when `watch` says so.
+def supervise(child: Stoppable, watch: Watch) -> Ending:
+    """Wait for a child; stop it when `watch` says so.
 
-    It gets SIGTERM, then SIGKILL with all its children when the grace is over or a second signal
-    came. Returns with no process of its group left.
+    It is asked to end, and killed when the grace is over or a second signal came. Returns with
+    nothing of it left.
     """
     started = time.monotonic()
-    while process.poll() is None:
+    while (code := child.poll()) is None:
         over = watch.limit_seconds is not None and time.monotonic() - started >= watch.limit_seconds
         if watch.signals.count or over:
             by: Literal["limit", "person"] = "person" if watch.signals.count else "limit"
-            return Ending(code=_stop_watched(process, watch), by=by)
+            return Ending(code=_stop_watched(child, watch), by=by)
         time.sleep(POLL_SECONDS)
-    kill_group(process)
-    return Ending(code=process.returncode)
+    child.kill()
+    return Ending(code=code)
 
 
-def stop(process: subprocess.Popen[str], grace_seconds: float) -> int:
-    """SIGTERM, wait, SIGKILL to what is left. Returns the exit code."""
-    return _stop_watched(process, Watch(grace_seconds=grace_seconds))
+def stop(child: Stoppable, grace_seconds: float) -> int:
+    """Ask, wait, kill what is left. Returns the exit code."""
+    return _stop_watched(child, Watch(grace_seconds=grace_seconds))
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to every process of the child's session; none left is fine."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _stop_watched(process: subprocess.Popen[str], watch: Watch) -> int:
+def _stop_watched(child: Stoppable, watch: Watch) -> int:
     asked = watch.signals.count
     deadline = time.monotonic() + watch.grace_seconds
-    process.terminate()
-    while process.poll() is None and time.monotonic() < deadline:
+    child.terminate()
+    while child.poll() is None and time.monotonic() < deadline:
         if watch.signals.count > max(asked, 1):
             break
         time.sleep(POLL_SECONDS)
-    kill_group(process)
-    return process.wait(timeout=30)
+    child.kill()
+    return child.wait(timeout=KILLED_SECONDS)

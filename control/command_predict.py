@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contract.errors import RequestError
+from contract.errors import RequestError, UsageError
 from control.bundle_source import opened_bundle
 from control.client import ask, read_picture
 from control.parser import Command, Parser, add_output_format
-from control.server import running_server
+from control.place import PLACES, add_place
+from control.serve_container import IMAGE, plan_server
+from control.server import ServerPlan, free_port, running
 from control.terminal import bar, complain, say, say_json
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -19,8 +21,12 @@ def predict(arguments: argparse.Namespace) -> int:
     """Exit code 1 when the server refused a picture; the others are answered all the same."""
     pictures = [(path, read_picture(path)) for path in arguments.pictures]
     if arguments.bundle:
-        with opened_bundle(arguments.bundle) as bundle, running_server(bundle) as url:
-            answers, refused = ask_all(url, pictures)
+        with opened_bundle(arguments.bundle) as bundle:
+            plan = plan_server(arguments, ServerPlan(bundle=bundle, port=free_port()))
+            with running(plan) as url:
+                answers, refused = ask_all(url, pictures)
+    elif arguments.on != PLACES[0]:
+        raise UsageError(f"--on {arguments.on}: only a server that --bundle starts has a place")
     else:
         answers, refused = ask_all(arguments.url, pictures)
     if arguments.output == "json":
@@ -72,6 +78,7 @@ def _add_arguments(parser: Parser) -> None:
         "--url", default=DEFAULT_URL, help=f"a server that runs already; default {DEFAULT_URL}"
     )
     parser.remember(where_bundle, where_url)
+    add_place(parser, IMAGE)
     add_output_format(parser)
 
 

@@ -1,26 +1,26 @@
 """`kennel run`: one training job, from its description to its report."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
+from typing import TextIO
 
-from contract.errors import UsageError
 from contract.job import JobResult
-from contract.strict import nearest
 from control.job_spec import Overrides, read_job_spec
 from control.parser import Command, Parser, add_output_format, pair
+from control.place import add_place, engine_for, is_container, only_for_containers
+from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_process import ProcessRunner
-from control.runner import Plan
+from control.runner import Plan, Runner
 from control.runs import RUNS, read_run
 from control.summary import metric_lines
 from control.terminal import duration, say, say_json
 
-PLACES = ("process",)
-
 
 def run_job(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the job completed, 1 when it did not."""
-    _check_place(arguments.on)
+    only_for_containers(arguments, "instances", "shm_size")
     spec = read_job_spec(
         arguments.job,
         Overrides(
@@ -31,7 +31,7 @@ def run_job(arguments: argparse.Namespace) -> int:
     )
     as_json = arguments.output == "json"
     # With -o json, stdout belongs to the document; the job's own lines go to stderr.
-    runner = ProcessRunner(runs=RUNS, echo=sys.stderr if as_json else sys.stdout)
+    runner = _runner(arguments, sys.stderr if as_json else sys.stdout)
     if arguments.show:
         plan = runner.plan(spec)
         if as_json:
@@ -56,7 +56,9 @@ def plan_text(plan: Plan) -> str:
             *(f"channel          {name} = {path}" for name, path in plan.channels.items()),
             *(f"hyperparameter   {name} = {text}" for name, text in plan.hyperparameters.items()),
             *(f"environment      {name}={text}" for name, text in plan.environment.items()),
-            f"command          {' '.join(plan.command)}",
+            *(f"before           {shlex.join(words)}" for words in plan.before),
+            *(f"command          {shlex.join(words)}" for words in (plan.command, *plan.beside)),
+            *(f"after            {shlex.join(words)}" for words in plan.after),
         ]
     )
 
@@ -80,17 +82,29 @@ def result_text(result: JobResult) -> str:
     return "\n".join(lines)
 
 
-def _check_place(place: str) -> None:
-    if place in PLACES:
-        return
-    near = nearest(place, PLACES)
-    hint = f"; did you mean {near!r}?" if near else ""
-    raise UsageError(f"--on {place}: this version runs jobs on {' or '.join(PLACES)} only{hint}")
+def _runner(arguments: argparse.Namespace, echo: TextIO) -> Runner:
+    if not is_container(arguments):
+        return ProcessRunner(runs=RUNS, echo=echo)
+    return ContainerRunner(
+        engine=engine_for(arguments),
+        image=arguments.image or IMAGE,
+        num_hosts=1 if arguments.instances is None else arguments.instances,
+        gpus=arguments.gpus or "auto",
+        shm_size=arguments.shm_size or SHM_SIZE,
+        runs=RUNS,
+        echo=echo,
+    )
 
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("job", metavar="JOB.toml", type=Path, help="the job's description")
-    parser.add_argument("--on", default="process", metavar="PLACE", help="process (the default)")
+    add_place(parser, IMAGE)
+    parser.add_argument(
+        "--instances", type=int, metavar="N", help="containers, one a host: algo-1 to algo-N"
+    )
+    parser.add_argument(
+        "--shm-size", metavar="SIZE", help=f"/dev/shm of each container; default {SHM_SIZE}"
+    )
     parser.add_argument("--name", help="the job's name instead of the one in the file")
     parser.add_argument(
         "--set",
@@ -124,7 +138,7 @@ RUN = Command(
     examples=(
         "kennel run jobs/digits.toml",
         "kennel run jobs/dogs.toml --set epochs=20 --channel train=pictures/train",
-        "kennel run jobs/dogs.toml --show",
+        "kennel run jobs/dogs.toml --on container --instances 2 --show",
     ),
     add_arguments=_add_arguments,
     run=run_job,

@@ -1,19 +1,21 @@
 """`kennel serve`: a bundle behind HTTP, in the foreground, until Ctrl-C."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from contract.errors import HostError
 from control.bundle_source import opened_bundle
 from control.child import Watch, counting_signals, stop, supervise
 from control.parser import Command, Parser
+from control.place import add_place
+from control.serve_container import IMAGE, plan_server
 from control.server import (
     LOOPBACK,
     STOP_SECONDS,
     ServerPlan,
     check_address,
     free_port,
-    start_server,
     wait_until_ready,
 )
 from control.terminal import complain, say
@@ -25,19 +27,19 @@ def serve(arguments: argparse.Namespace) -> int:
     """Exit code 0 after Ctrl-C or SIGTERM, 1 when the server ended by itself."""
     with opened_bundle(arguments.bundle) as bundle:
         port = arguments.port or free_port()
-        plan = ServerPlan(bundle=bundle, port=port, host=arguments.host)
+        plan = plan_server(arguments, ServerPlan(bundle=bundle, port=port, host=arguments.host))
         if arguments.show:
-            say(" ".join(plan.command))
+            say(shlex.join(plan.command))
             return 0
         check_address(plan)
         with counting_signals() as signals:
-            process = start_server(plan)
-            if wait_until_ready(process, plan, signals):
+            server = plan.start()
+            if wait_until_ready(server, plan, signals):
                 say(_ready(plan))
-            elif process.poll() is None and not signals.count:
-                stop(process, STOP_SECONDS)
+            elif server.poll() is None and not signals.count:
+                stop(server, STOP_SECONDS)
                 raise HostError(f"the server of {arguments.bundle} did not get ready in time")
-            ending = supervise(process, Watch(signals=signals, grace_seconds=STOP_SECONDS))
+            ending = supervise(server, Watch(signals=signals, grace_seconds=STOP_SECONDS))
     if ending.by == "person":
         return 0
     complain(f"the server of {arguments.bundle} ended with {ending.code}: its lines above say why")
@@ -58,6 +60,7 @@ def _add_arguments(parser: Parser) -> None:
         type=Path,
         help="a run folder or its number, a bundle's folder, or a model.tar.gz",
     )
+    add_place(parser, IMAGE)
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help="default 8080; 0 takes a free one"
     )
@@ -81,6 +84,7 @@ SERVE = Command(
     examples=(
         "kennel serve runs/0001-digits",
         "kennel serve model.tar.gz --port 9000",
+        "kennel serve runs/0001-digits --on container --image kennel-serve",
     ),
     add_arguments=_add_arguments,
     run=serve,

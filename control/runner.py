@@ -13,7 +13,10 @@ class Plan:
     """What a runner would do, as plain data: what `--show` prints."""
 
     folder: str  # of the run; NNNN stands for the next free number
+    before: tuple[tuple[str, ...], ...] = ()  # commands, in this order
     command: tuple[str, ...]
+    beside: tuple[tuple[str, ...], ...] = ()  # those of the further hosts, at the same time
+    after: tuple[tuple[str, ...], ...] = ()  # whatever happened in between
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of the inherited one
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, str] = field(default_factory=dict)
@@ -25,7 +28,7 @@ class Plan:
 
 
 class Runner(Protocol):
-    """A place to run jobs: a process here, later a container or AWS."""
+    """A place to run jobs: a process or containers here, later AWS."""
 
     def plan(self, spec: JobSpec) -> Plan:
         """What `run` would do. Pure: touches no disk, starts nothing."""

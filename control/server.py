@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from contract.errors import HostError, UsageError
-from control.child import POLL_SECONDS, Signals, environment_with, our_variables, stop
+from control.child import POLL_SECONDS, Signals, Stoppable, our_variables, start_child, stop
 from control.client import is_ready
 
 LOOPBACK = "127.0.0.1"
@@ -42,6 +42,15 @@ class ServerPlan:
         here = self.host in ANY_HOST
         return f"http://{LOOPBACK if here else self.host}:{self.port}"
 
+    def start(self, output: IO[str] | None = None) -> Stoppable:
+        """Start it; its output goes to `output` or is inherited."""
+        return start_child(
+            self.command,
+            extra=our_variables(),
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+        )
+
 
 def free_port() -> int:
     """A port that nobody uses now."""
@@ -68,26 +77,11 @@ def check_address(plan: ServerPlan) -> None:
             ) from None
 
 
-def start_server(plan: ServerPlan, output: IO[str] | None = None) -> subprocess.Popen[str]:
-    """Start it in a session of its own; its output goes to `output` or is inherited."""
-    return subprocess.Popen(
-        plan.command,
-        env=environment_with(our_variables()),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT if output else None,
-        start_new_session=True,
-        text=True,
-    )
-
-
-def wait_until_ready(
-    process: subprocess.Popen[str], plan: ServerPlan, signals: Signals | None = None
-) -> bool:
+def wait_until_ready(server: Stoppable, plan: ServerPlan, signals: Signals | None = None) -> bool:
     """True when the server answers; False when it ended, a signal came or time is up."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None or (signals and signals.count):
+        if server.poll() is not None or (signals and signals.count):
             return False
         if is_ready(plan.url):
             return True
@@ -97,19 +91,25 @@ def wait_until_ready(
 
 @contextlib.contextmanager
 def running_server(bundle: Path) -> Iterator[str]:
-    """Yield the address of a server of `bundle` on a free port; it is stopped afterwards.
+    """`running` for a bundle, as a process on a free port."""
+    with running(ServerPlan(bundle=bundle, port=free_port())) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running(plan: ServerPlan) -> Iterator[str]:
+    """Start a server and yield its address; it is stopped afterwards.
 
     Raises HostError, with the server's own reason, when it does not come up.
     """
-    plan = ServerPlan(bundle=bundle, port=free_port())
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-        process = start_server(plan, output)
+        server = plan.start(output)
         try:
-            if not wait_until_ready(process, plan):
-                raise HostError(f"the server of {bundle} did not start: {_reason(output)}")
+            if not wait_until_ready(server, plan):
+                raise HostError(f"the server of {plan.bundle} did not start: {_reason(output)}")
             yield plan.url
         finally:
-            stop(process, STOP_SECONDS)
+            stop(server, STOP_SECONDS)
 
 
 def _reason(output: IO[str]) -> str:

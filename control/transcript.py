@@ -12,7 +12,7 @@ JOIN_SECONDS = 30.0  # a pipe whose writers are all dead ends at once; this is f
 
 
 class Transcript:
-    """Copies the streams of one child. `metrics` holds the last value of each metric.
+    """Copies the streams of a job's children. `metrics` holds the last value of each metric.
 
     Args:
         path: the log file; both streams go to it, in the order in which their lines came.
@@ -37,9 +37,12 @@ class Transcript:
     ) -> None:
         self.finish()
 
-    def copy(self, stream: IO[str], echo: TextIO) -> None:
-        """Copy `stream` to `echo` and the file until it ends, on a thread of its own."""
-        thread = threading.Thread(target=self._pump, args=(stream, echo), daemon=True)
+    def copy(self, stream: IO[str], echo: TextIO, *, speaker: str = "") -> None:
+        """Copy `stream` to `echo` and the file until it ends, on a thread of its own.
+
+        `speaker` starts every line, where several hosts talk at the same time.
+        """
+        thread = threading.Thread(target=self._pump, args=(stream, echo, speaker), daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -51,11 +54,11 @@ class Transcript:
         with self._lock:
             self._file.close()
 
-    def _pump(self, stream: IO[str], echo: TextIO) -> None:
+    def _pump(self, stream: IO[str], echo: TextIO, speaker: str) -> None:
         shown = True
         with stream:
             for line in stream:
-                text = line.rstrip("\r\n")
+                text = speaker + line.rstrip("\r\n")
                 with self._lock:
                     if self._file.closed:
                         return

@@ -1,7 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
-from training import manifest_for
+from serving import colour_bundle
+from training import manifest_for, run_command
 
 from classifier.classifier import Classifier
 from classifier.engine import load_engine
@@ -65,6 +68,26 @@ def test_reading_a_network_leaves_the_random_numbers_alone(exported):
     torch.manual_seed(1)
     read_network(exported[1])
     assert torch.equal(torch.rand(1), expected)
+
+
+SIGNAL_AFTER_ENGINES = """
+import gc, os, signal, sys
+from pathlib import Path
+from classifier.classifier import Classifier
+first, second = (Classifier.load(Path(sys.argv[1]), "openvino") for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("alive"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_process_survives_a_signal_after_engines_came_and_went():
+    """OpenVINO leaves a signal stack behind that is gone when its Cores go in the wrong order."""
+    done = run_command([sys.executable, "-c", SIGNAL_AFTER_ENGINES, str(colour_bundle())])
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def tiny_network():

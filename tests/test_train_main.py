@@ -70,9 +70,16 @@ SDK = {name: json.dumps(text) for name, text in TINY.items()} | {
 }
 
 
-def test_a_job_of_sagemaker_trains_and_leaves_what_it_promises(pictures, tmp_path):
-    base = lay_out(tmp_path / "ml", pictures, SDK)
-    done = run_command(TRAIN, {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": "pets-1"})
+@pytest.fixture(scope="module")
+def sagemaker_job(pictures, tmp_path_factory):
+    """A finished job as SageMaker runs it: its base folder and its process."""
+    base = lay_out(tmp_path_factory.mktemp("job") / "ml", pictures, SDK)
+    environment = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": "pets-1"}
+    return base, run_command(TRAIN, environment)
+
+
+def test_a_job_of_sagemaker_trains_and_leaves_what_it_promises(sagemaker_job):
+    base, done = sagemaker_job
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     metrics = metric_lines(done.stdout)
     assert {name for name, _ in metrics} == set(METRIC_BY_NAME)
@@ -89,15 +96,20 @@ def test_a_job_of_sagemaker_trains_and_leaves_what_it_promises(pictures, tmp_pat
     assert [path for path in (base / "model").iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("unfreeze", ["none", "all"])
-def test_the_same_seed_gives_the_same_bits(pictures, tmp_path, unfreeze):
-    """One run as a process of its own, one in this process."""
-    words = [flags(pictures, tmp_path / name, unfreeze=unfreeze, augment="crop") for name in "ab"]
-    done = run_command([*TRAIN, *words[0]])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert run_job(words[1])[0] == 0
-    first, second = sorted(tmp_path.glob("*/model/model.safetensors"))
-    assert first.read_bytes() == second.read_bytes()
+def test_flags_describe_the_same_job_and_the_same_seed_gives_the_same_bits(
+    pictures, sagemaker_job, tmp_path
+):
+    """That job ran in a process of its own, this one runs here."""
+    code, output = run_job(flags(pictures, tmp_path, epochs="6"))
+    assert code == 0, output
+    files = [folder / "model" / "model.safetensors" for folder in (sagemaker_job[0], tmp_path)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_same_seed_gives_the_same_bits_when_fine_tuning(pictures, tmp_path):
+    settings = {"unfreeze": "all", "augment": "crop_color", "arch": "shufflenet_v2_x0_5"}
+    states = [tiny_run(pictures, tmp_path, **settings).fit().state_dict() for _ in range(2)]
+    assert all(states[0][name].equal(states[1][name]) for name in states[0])
 
 
 def test_another_seed_gives_other_weights(pictures, tmp_path):
@@ -162,10 +174,10 @@ def test_what_a_job_lacks_is_said_in_its_last_line(pictures, tmp_path):
     refused([*words, "--num-classes", "4"], 2, "expected 3, the classes of the train channel")
 
 
-def test_a_job_without_channels_says_which_is_missing(tmp_path):
+def test_a_job_without_channels_says_which_is_missing(tmp_path, monkeypatch):
     base = lay_out(tmp_path / "ml", tmp_path, {}, "lists")
-    done = run_command(TRAIN, {"SAGEMAKER_BASE_DIR": str(base)})
-    assert done.returncode == 2
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
+    assert run_job([])[0] == 2
     assert "channel 'train' is missing (channels given: lists)" in failure(base / "output")
 
 
@@ -193,7 +205,7 @@ def test_without_validation_a_share_is_held_out_and_its_list_saved(pictures, tmp
     words += [word for name, text in TINY.items() for word in (f"--{name}", text)]
     code, output = run_job(words)
     assert code == 0, output
-    assert "30 train, 6 validation pictures (held out of train)" in output
+    assert "30 train, 6 validation (held out)" in output
     held = json.loads((tmp_path / "o" / "validation_holdout.json").read_text())
     assert [picture["class_index"] for picture in held["pictures"]] == [0, 0, 1, 1, 2, 2]
     assert all((pictures / "train" / picture["file"]).is_file() for picture in held["pictures"])

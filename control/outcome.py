@@ -1,0 +1,125 @@
+"""Outcome: how a job ended, and what every runner does around that: folder, run.json, reason."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TextIO
+
+from contract.errors import KennelError
+from contract.job import JobResult
+from contract.opt_ml import OptMl
+from control.child import Ending
+from control.job_spec import JobSpec
+from control.runs import LOG_NAME, Run, make_run_folder, write_run
+from control.terminal import say
+
+STATUS_BY_ENDING: Mapping[str, Literal["Failed", "Stopped"]] = {
+    "itself": "Failed",
+    "limit": "Stopped",
+    "person": "Stopped",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a runner knows after the job's command has ended."""
+
+    ending: Ending
+    metrics: Mapping[str, float]  # the last value of each
+    base: Path  # /opt/ml of the host whose end counts, as it lies here
+    host: str | None = None  # that host's name, where there are several
+    complaint: str | None = None  # why its command could not even start
+
+
+def carry_out(
+    spec: JobSpec, runs: Path, echo: TextIO, train: Callable[[Path], Outcome]
+) -> JobResult:
+    """Make the run's folder, call `train` with it, and keep run.json in step.
+
+    `train` raises KennelError only when it could not start the job.
+    """
+    folder = make_run_folder(runs, spec.name)
+    run = Run(
+        name=spec.name,
+        folder=folder,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        pid=os.getpid(),
+        hyperparameters=spec.hyperparameters,
+        channels={name: str(path) for name, path in spec.channels.items()},
+    )
+    write_run(run)
+    say(f"job {spec.name} in {folder}", to=echo)
+    started = time.monotonic()
+    try:
+        outcome = train(folder)
+    except KennelError as error:
+        write_run(replace(run, status="Failed", failure_reason=str(error)))
+        raise
+    result = _result(run, outcome, time.monotonic() - started)
+    write_run(
+        replace(
+            run,
+            status=result.status,
+            seconds=round(result.seconds, 1),
+            metrics=result.metrics,
+            failure_reason=result.failure_reason,
+        )
+    )
+    return result
+
+
+def channel_folders(folder: Path, channels: Mapping[str, Path]) -> dict[str, Path]:
+    """Each channel as a folder, as SageMaker has it: a single file gets one with a link in it."""
+    folders: dict[str, Path] = {}
+    for name, path in channels.items():
+        folders[name] = path
+        if path.is_file():
+            folders[name] = folder / "single-files" / name
+            folders[name].mkdir(parents=True)
+            (folders[name] / path.name).symlink_to(path.resolve())
+    return folders
+
+
+def _result(run: Run, outcome: Outcome, seconds: float) -> JobResult:
+    ending = outcome.ending
+    done = ending.code == 0 and ending.by == "itself"
+    return JobResult(
+        name=run.name,
+        status="Completed" if done else STATUS_BY_ENDING[ending.by],
+        folder=run.folder,
+        model_dir=OptMl(run.folder).model_dir,
+        metrics=outcome.metrics,
+        failure_reason=None if done else _failure_reason(run.folder / LOG_NAME, outcome, seconds),
+        seconds=seconds,
+    )
+
+
+def _failure_reason(log: Path, outcome: Outcome, seconds: float) -> str:
+    """Why a job did not complete: who stopped it, or the line that it left."""
+    by = outcome.ending.by
+    if by == "limit":
+        return f"stopped after {seconds:.0f} s: max_run_seconds is over; what was saved is kept"
+    if by == "person":
+        return f"stopped by a signal after {seconds:.0f} s; what was saved is kept"
+    reason = outcome.complaint or _left_behind(outcome.base) or _exit(outcome.ending.code, log)
+    return f"{outcome.host}: {reason}" if outcome.host else reason
+
+
+def _left_behind(base: Path) -> str:
+    """The failure file in one line; empty without one."""
+    path = OptMl(base).failure_file
+    if not path.is_file():
+        return ""
+    return " ".join(path.read_text(encoding="utf-8", errors="replace").split())
+
+
+def _exit(code: int, log: Path) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "often the machine ran out of memory; " if name == "SIGKILL" else ""
+        return f"train was ended by {name}: {hint}see the end of {log}"
+    return f"train exited with {code} and left no reason: see the end of {log}"
