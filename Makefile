@@ -15,8 +15,9 @@ CONTAINERS := .venv-containers
 REQUIREMENTS := docker/requirements
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# The lock files hold the hashes of Linux x86-64 wheels. Elsewhere pip resolves the same pins.
-ifeq ($(shell uname -sm),Linux x86_64)
+# The lock files hold the hashes of wheels for Linux x86-64 and Python 3.11. Elsewhere pip resolves
+# the same pins without them.
+ifeq ($(shell uname -sm) $(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:2])'),Linux x86_64 3 11)
   SUFFIX := lock
   FROM_FILE := --no-deps --require-hashes -r
 else

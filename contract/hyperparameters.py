@@ -52,7 +52,7 @@ class Hyperparameters:
     )
     # Training
     epochs: int = knob(
-        10, "Training", "passes over the training pictures", minimum=1, maximum=100000
+        30, "Training", "passes over the training pictures", minimum=1, maximum=100000
     )
     batch_size: int = knob(
         32,

@@ -9,7 +9,7 @@ from contract.errors import RequestError, UsageError
 from control.bundle_source import opened_bundle
 from control.client import ask, read_picture
 from control.parser import Command, Parser, add_output_format
-from control.place import PLACES, add_place
+from control.place import PLACES, add_place, only_for_containers
 from control.serve_container import IMAGE, plan_server
 from control.server import ServerPlan, free_port, running
 from control.terminal import bar, complain, say, say_json
@@ -28,6 +28,7 @@ def predict(arguments: argparse.Namespace) -> int:
     elif arguments.on != PLACES[0]:
         raise UsageError(f"--on {arguments.on}: only a server that --bundle starts has a place")
     else:
+        only_for_containers(arguments)
         answers, refused = ask_all(arguments.url, pictures)
     if arguments.output == "json":
         say_json({"predictions": answers})

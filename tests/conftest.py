@@ -13,6 +13,10 @@ from kinds import encode, rgb
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+# pytest's own, and what importing torchvision sets.
+SET_BY_OTHERS = frozenset({"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"})
+
+
 @pytest.fixture(scope="session")
 def photo() -> bytes:
     """A JPEG of 320 x 240."""
@@ -47,7 +51,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
     changed = {
         name
         for name in environment.keys() | os.environ.keys()
-        if environment.get(name) != os.environ.get(name) and name != "PYTEST_CURRENT_TEST"
+        if environment.get(name) != os.environ.get(name) and name not in SET_BY_OTHERS
     }
     assert not changed
     assert Path.cwd() == folder

@@ -9,7 +9,7 @@ from classifier.preprocess import decode_picture, decode_resized
 from contract.errors import DataError, HyperparameterError
 from contract.hyperparameters import parse_hyperparameters
 from contract.manifest import Preprocess
-from train.features import FeatureTable, Standardizer, Views, compute_features
+from train.features import FEATURE_DEVIATION, FeatureTable, Standardizer, Views, compute_features
 from train.pictures import PictureStore
 
 PREPROCESS = Preprocess(resize_px=36, crop_px=32)
@@ -158,7 +158,7 @@ FEATURES = torch.randn(2, 30, 6, generator=torch.Generator().manual_seed(0)) * 3
 def test_standardised_features_have_no_mean_and_one_deviation():
     flat = Standardizer.of(FEATURES)(FEATURES).flatten(0, 1).numpy()
     assert np.allclose(flat.mean(axis=0), 0, atol=1e-6)
-    assert np.allclose(flat.std(axis=0), 0.3, atol=1e-5)
+    assert np.allclose(flat.std(axis=0), FEATURE_DEVIATION, atol=1e-5)
 
 
 def test_a_feature_that_never_changes_is_not_blown_up():

@@ -1,7 +1,6 @@
 """`train` from end to end: as a process of its own where that matters, in this one elsewhere."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,24 +8,25 @@ import time
 from pathlib import Path
 
 import pytest
-from kinds import kind
+from kinds import encode, kind
 from serving import client_for, free_port
 from training import (
-    COUNTS,
     REPOSITORY,
+    SDK,
     TINY,
     WAIT_SECONDS,
     draw,
-    encode,
+    failure,
     flags,
+    lay_out,
+    metric_lines,
     run_command,
     run_job,
     tiny_run,
 )
 
 from classifier.classifier import Classifier
-from contract.metrics import METRIC_BY_NAME, read_metrics
-from contract.opt_ml import write_job
+from contract.metrics import METRIC_BY_NAME
 from train.checkpoint import CHECKPOINT_NAME
 
 TRAIN = [sys.executable, "-m", "train"]
@@ -37,36 +37,6 @@ REPORTS = {
     "curves.png",
     "confusion.png",
     "report.html",
-}
-
-
-def lay_out(base: Path, pictures: Path, hyperparameters: dict[str, str], *splits: str) -> Path:
-    channels = {name: pictures / name for name in splits or COUNTS}
-    # The toolkit waits for the hosts of a job to have addresses before it runs a user's script.
-    write_job(base, hyperparameters, channels, hosts=("localhost",), current_host="localhost")
-    return base
-
-
-def metric_lines(output: str) -> list[tuple[str, float]]:
-    """Every metric that SageMaker's regexes find, in order."""
-    return [pair for line in output.splitlines() for pair in read_metrics(line).items()]
-
-
-def failure(folder: Path) -> str:
-    """The one line that a failed job leaves."""
-    text = (folder / "failure").read_text()
-    assert len(text.splitlines()) == 1
-    assert "Traceback" not in text
-    return text
-
-
-# The SDK JSON-encodes every string once more; a tuner's words come encoded twice.
-SDK = {name: json.dumps(text) for name, text in TINY.items()} | {
-    "optimizer": json.dumps(json.dumps("adamw")),
-    "epochs": "6",
-    "sagemaker_program": "",
-    "sagemaker_region": '"eu-west-1"',
-    "_tuning_objective_metric": "validation:accuracy",
 }
 
 
@@ -293,69 +263,3 @@ def test_a_stopped_job_keeps_its_best_weights_and_a_checkpoint(pictures, tmp_pat
     code, text = run_job(more)
     assert code == 0, text
     assert "resume at epoch" in text
-
-
-@pytest.fixture
-def toolkit():
-    """The console script `train` of sagemaker-training, where it is installed."""
-    pytest.importorskip("sagemaker_training", exc_type=ImportError)
-    script = Path(sys.executable).with_name("train")
-    assert script.is_file()
-    return [str(script)]
-
-
-def toolkit_environment(base: Path, **more: str) -> dict[str, str]:
-    return {
-        "SAGEMAKER_BASE_DIR": str(base),
-        "SAGEMAKER_TRAINING_MODULE": "train.main:main",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        **more,
-    }
-
-
-def test_the_toolkits_train_runs_our_job(toolkit, pictures, tmp_path):
-    base = lay_out(tmp_path / "ml", pictures, SDK)
-    done = run_command(toolkit, toolkit_environment(base))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "test:accuracy" in dict(metric_lines(done.stdout))
-    assert (base / "output" / "success").exists()
-    assert Classifier.load(base / "model").labels == ("bars", "disc", "rings")
-
-
-def test_our_one_line_comes_first_in_the_toolkits_failure_file(toolkit, pictures, tmp_path):
-    base = lay_out(tmp_path / "ml", pictures, {"epohcs": "3"})
-    done = run_command(toolkit, toolkit_environment(base))
-    assert done.returncode == 1
-    assert failure(base / "output").startswith("hyperparameter 'epohcs': expected a known name")
-    assert not (base / "output" / "success").exists()
-
-
-@pytest.mark.parametrize("by", ["environment", "hyperparameter"])
-def test_a_users_own_script_runs_through_the_toolkit(toolkit, pictures, tmp_path, by):
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "mine.py").write_text(
-        "import os, sys\n"
-        "print('mine', *sys.argv[1:])\n"
-        "open(os.path.join(os.environ['SM_MODEL_DIR'], 'mine.txt'), 'w').write('done')\n"
-    )
-    given = {"epochs": "3", "sagemaker_submit_directory": json.dumps(str(code))}
-    more = {"SAGEMAKER_PROGRAM": "mine.py", "SAGEMAKER_SUBMIT_DIRECTORY": str(code)}
-    if by == "hyperparameter":
-        given["sagemaker_program"], more = '"mine.py"', {}
-    base = lay_out(tmp_path / "ml", pictures, given)
-    done = run_command(toolkit, toolkit_environment(base, **more))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "mine --epochs 3" in done.stdout
-    assert (base / "model" / "mine.txt").read_text() == "done"
-
-
-def test_a_users_script_that_fails_fails_the_job(toolkit, pictures, tmp_path):
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "mine.py").write_text("raise ValueError('my own mistake')\n")
-    given = {"sagemaker_program": "mine.py", "sagemaker_submit_directory": str(code)}
-    base = lay_out(tmp_path / "ml", pictures, given)
-    done = run_command(toolkit, toolkit_environment(base))
-    assert done.returncode == 1
-    assert "my own mistake" in (base / "output" / "failure").read_text()

@@ -33,9 +33,13 @@ def draw_on_terminal(environment: dict[str, str], *, enabled: bool = True) -> st
             with progress.phase("features", 40) as advance:
                 advance(30)
                 advance(10)
+            stream.write("END")
             stream.flush()
-            ready, _, _ = select.select([ours], [], [], 0.2)
-            return os.read(ours, 65536).decode() if ready else ""
+            # The kernel hands over what was written in pieces, later on a busy machine.
+            text = ""
+            while not text.endswith("END") and select.select([ours], [], [], 10)[0]:
+                text += os.read(ours, 65536).decode()
+            return text.removesuffix("END")
     finally:
         os.close(ours)
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import json
 import logging
 import os
 import subprocess
@@ -19,6 +20,8 @@ from classifier.network import Network
 from contract.hyperparameters import parse_hyperparameters
 from contract.job import Channel, Outputs, TrainingJob
 from contract.manifest import Manifest, Preprocess, Probe
+from contract.metrics import read_metrics
+from contract.opt_ml import write_job
 from train.channels import read_data
 from train.data import JobData, Picture, Split
 from train.device import Device
@@ -166,3 +169,34 @@ def run_command(
         timeout=WAIT_SECONDS,
         check=False,
     )
+
+
+def lay_out(base: Path, pictures: Path, hyperparameters: dict[str, str], *splits: str) -> Path:
+    """The job below `base` as SageMaker would lay it out."""
+    channels = {name: pictures / name for name in splits or COUNTS}
+    # The toolkit waits for the hosts of a job to have addresses before it runs a user's script.
+    write_job(base, hyperparameters, channels, hosts=("localhost",), current_host="localhost")
+    return base
+
+
+def metric_lines(output: str) -> list[tuple[str, float]]:
+    """Every metric that SageMaker's regexes find, in order."""
+    return [pair for line in output.splitlines() for pair in read_metrics(line).items()]
+
+
+def failure(folder: Path) -> str:
+    """The one line that a failed job leaves."""
+    text = (folder / "failure").read_text()
+    assert len(text.splitlines()) == 1
+    assert "Traceback" not in text
+    return text
+
+
+# The SDK JSON-encodes every string once more; a tuner's words come encoded twice.
+SDK = {name: json.dumps(text) for name, text in TINY.items()} | {
+    "optimizer": json.dumps(json.dumps("adamw")),
+    "epochs": "6",
+    "sagemaker_program": "",
+    "sagemaker_region": '"eu-west-1"',
+    "_tuning_objective_metric": "validation:accuracy",
+}

@@ -32,6 +32,7 @@ def run_user_script() -> None:
         user_entry_point=env.user_entry_point,
         args=env.to_cmd_args(),
         env_vars=env.to_env_vars(),
+        capture_error=True,  # the script's own last words become the failure reason
     )
 
 
