@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from runners import spec_for
-from serving import colour_bundle
 
 from contract.errors import UsageError
 from control.cli import main
@@ -108,10 +107,10 @@ def test_what_no_engine_could_do_is_refused(change):
         ContainerRunner(engine=Engine(), **change)
 
 
-def test_a_served_bundle_is_read_only_and_for_this_machine_alone():
-    plan = ContainerServerPlan(bundle=colour_bundle(), port=9000, engine=Engine())
+def test_a_served_bundle_is_read_only_and_for_this_machine_alone(tmp_path):
+    plan = ContainerServerPlan(bundle=tmp_path, port=9000, engine=Engine())
     assert "--publish=127.0.0.1:9000:8080" in plan.command
-    assert bind(colour_bundle(), "/opt/ml/model") in plan.command
+    assert bind(tmp_path, "/opt/ml/model") in plan.command
     assert plan.command[-2:] == ("kennel-serve-cpu", "serve")
     assert plan.url == "http://127.0.0.1:9000"
 

@@ -67,6 +67,18 @@ def test_a_users_own_script_runs_through_the_toolkit(toolkit, pictures, tmp_path
     assert (base / "model" / "mine.txt").read_text() == "done"
 
 
+def test_a_value_with_shell_words_reaches_the_script_as_it_is(toolkit, pictures, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "mine.py").write_text("import sys; print(len(sys.argv), repr(sys.argv[-1]))\n")
+    given = {"title": "cats; echo INJECTED $HOME", "sagemaker_program": "mine.py"}
+    given["sagemaker_submit_directory"] = str(code)
+    base = lay_out(tmp_path / "ml", pictures, given)
+    done = run_command(toolkit, toolkit_environment(base))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 'cats; echo INJECTED $HOME'" in " ".join(done.stdout.split())
+
+
 def test_a_users_script_that_fails_fails_the_job(toolkit, pictures, tmp_path):
     code = tmp_path / "code"
     code.mkdir()

@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from contract.errors import HostError, InterruptedJobError
+from contract.errors import HostError, InterruptedJobError, JobError
 from contract.job import TrainingJob
 from train.channels import read_data
 from train.data import JobData
@@ -35,6 +35,7 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
     """
     started = time.perf_counter()
     check_outputs(job)
+    check_hosts(job)
     device = choose_device(job.hyperparameters.values.precision)
     log.info("job    %s on %s", job.name, device.why)
     data = read_data(job, work_dir)
@@ -81,6 +82,16 @@ def check_outputs(job: TrainingJob) -> None:
         for leftover in folder.glob(".*-????????"):  # staging folders of a process that was killed
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def check_hosts(job: TrainingJob) -> None:
+    """Refuse to train the same model once on every host. Raises JobError."""
+    hosts = job.cluster.hosts
+    if len(hosts) > 1:
+        raise JobError(
+            f"the job has {len(hosts)} hosts ({', '.join(sorted(hosts))}), and this version trains "
+            "on one: set the instance count to 1, or send a script of your own"
+        )
 
 
 def build_learner(start: Start, data: JobData, device: Device, progress: Progress) -> Learner:

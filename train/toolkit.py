@@ -1,6 +1,7 @@
 """sagemaker-training: its `train`, and users' own scripts. The only file that imports it."""
 
 import os
+import shlex
 import sys
 
 from contract.errors import JobError
@@ -30,7 +31,8 @@ def run_user_script() -> None:
     entry_point.run(
         uri=env.module_dir,
         user_entry_point=env.user_entry_point,
-        args=env.to_cmd_args(),
+        # With capture_error the toolkit joins these and hands them to a shell.
+        args=[shlex.quote(argument) for argument in env.to_cmd_args()],
         env_vars=env.to_env_vars(),
         capture_error=True,  # the script's own last words become the failure reason
     )
