@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from contract.hyperparameters import Hyperparameters
 from train.augment import Augment, seed_of
 from train.pictures import PictureStore
 
@@ -29,6 +30,16 @@ class Order:
     batch_size: int
     seed: int
     even_classes: bool = False  # draw with replacement, every class equally often
+
+    @classmethod
+    def of(cls, values: Hyperparameters, targets: np.ndarray) -> "Order":
+        """The order that the hyperparameters ask for."""
+        return cls(
+            targets=targets,
+            batch_size=values.batch_size,
+            seed=values.seed,
+            even_classes=values.balance == "sampler",
+        )
 
     @property
     def steps_per_epoch(self) -> int:

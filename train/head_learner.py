@@ -13,7 +13,7 @@ from train.device import Device
 from train.features import FeatureTable, Standardizer, Views, compute_features
 from train.learner import Judged
 from train.loop import Task
-from train.optim import class_weights
+from train.optim import loss_weights
 from train.progress import Progress
 from train.scoring import Scores
 from train.start import Start
@@ -50,15 +50,8 @@ class HeadLearner:
 
     def _task(self, table: FeatureTable, num_classes: int) -> Task:
         values = self._start.values
-        order = Order(
-            targets=table.targets,
-            batch_size=values.batch_size,
-            seed=values.seed,
-            even_classes=values.balance == "sampler",
-        )
-        weights = None
-        if values.balance == "weights":
-            weights = class_weights(table.targets, num_classes).to(self._device.torch)
+        order = Order.of(values, table.targets)
+        weights = loss_weights(values, table.targets, num_classes, self._device.torch)
         inputs = self._standardize(self._validation.views_VND[0])
         targets = torch.from_numpy(self._validation.targets)
         return Task(

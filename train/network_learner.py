@@ -16,7 +16,7 @@ from train.data import JobData, Split
 from train.device import Device
 from train.learner import Judged
 from train.loop import Task
-from train.optim import class_weights
+from train.optim import loss_weights
 from train.pictures import PictureStore
 from train.progress import Progress
 from train.scoring import Scores
@@ -50,15 +50,8 @@ class NetworkLearner:
 
     def _task(self, store: PictureStore, augment: Augment, num_classes: int) -> Task:
         values, device = self._start.values, self._device
-        order = Order(
-            targets=store.targets,
-            batch_size=values.batch_size,
-            seed=values.seed,
-            even_classes=values.balance == "sampler",
-        )
-        weights = None
-        if values.balance == "weights":
-            weights = class_weights(store.targets, num_classes).to(device.torch)
+        order = Order.of(values, store.targets)
+        weights = loss_weights(values, store.targets, num_classes, device.torch)
         batches = PictureBatches(
             store,
             augment,

@@ -63,3 +63,12 @@ def class_weights(targets: Sequence[int], num_classes: int) -> torch.Tensor:
     """float32 (K,): N / (K * count), so that every class weighs the same in the loss."""
     counts = torch.bincount(torch.as_tensor(targets), minlength=num_classes).clamp_min(1)
     return (counts.sum() / (num_classes * counts)).float()
+
+
+def loss_weights(
+    values: Hyperparameters, targets: Sequence[int], num_classes: int, device: torch.device
+) -> torch.Tensor | None:
+    """`class_weights` on the device when `balance` asks for them, else None."""
+    if values.balance != "weights":
+        return None
+    return class_weights(targets, num_classes).to(device)
