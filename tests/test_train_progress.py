@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import termios
 
 import pytest
 
@@ -24,9 +25,12 @@ ROW = EpochRow(
 )
 
 
-def draw_on_terminal(environment: dict[str, str], *, enabled: bool = True) -> str:
-    """What a phase writes to a real pseudo-terminal."""
+def draw_on_terminal(
+    environment: dict[str, str], *, enabled: bool = True, size: tuple[int, int] = (24, 100)
+) -> str:
+    """What a phase writes to a real pseudo-terminal of `size` rows and columns."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, size)
     try:
         with os.fdopen(theirs, "w", encoding="utf-8") as stream:
             progress = Progress(enabled=enabled, stream=stream, environment=environment)
@@ -50,6 +54,12 @@ def test_a_terminal_gets_a_bar_that_is_wiped_at_the_end():
     assert "images/s" in text
     assert text.rstrip(" ").endswith("\r")
     assert "\n" not in text.replace("\r\n", "")
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 100), (24, 0)])
+def test_a_terminal_that_does_not_know_its_size_gets_a_bar_too(size):
+    text = draw_on_terminal({"TERM": "xterm"}, size=size)
+    assert "/40 images" in text
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {}])

@@ -8,8 +8,12 @@ from typing import TextIO
 
 from train.metrics_file import EpochRow
 
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} images  {rate_noinv_fmt}  {remaining}"
+_BAR = (
+    "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} images"
+    "  {rate_noinv_fmt}  {remaining} left"
+)
 _USUAL_COLUMNS = 80
+_USUAL_ROWS = 24
 
 
 class Progress:
@@ -42,16 +46,17 @@ class Progress:
 
             monitor_interval = 0
 
-        has_width = os.get_terminal_size(self._stream.fileno()).columns > 0
+        # Some containers' terminals say that they have no columns or no rows at all.
+        has_size = all(os.get_terminal_size(self._stream.fileno()))
         with Bar(
             desc=name,
             total=num_images,
-            unit="images",
+            unit=" images",
             file=self._stream,
             leave=False,
-            # Some containers' terminals say that they have no columns at all.
-            dynamic_ncols=has_width,
-            ncols=None if has_width else _USUAL_COLUMNS,
+            dynamic_ncols=has_size,
+            ncols=None if has_size else _USUAL_COLUMNS,
+            nrows=None if has_size else _USUAL_ROWS,
             bar_format=_BAR,
         ) as bar:
 
