@@ -57,10 +57,14 @@ def resolve_aliases(
     resolved: dict[str, str] = {}
     source: dict[str, str] = {}
     notes: list[str] = []
+    is_stopping_off = False
     for key, text in raw.items():
         name = key.replace("_", "-").lower()
         if name in IGNORED:
             notes.append(f"{key} is not needed: {IGNORED[name]}")
+            continue
+        if name == "early-stopping":
+            is_stopping_off = not _switch_is_on(key, unquote(text))
             continue
         for target, value in _translate(key, name, unquote(text), known):
             if target in resolved and unquote(resolved[target]) != unquote(value):
@@ -70,6 +74,9 @@ def resolve_aliases(
             resolved[target], source[target] = value, key
             if target != name:
                 notes.append(f"{key}={unquote(text)} is read as {target}={value}")
+    if is_stopping_off:  # as in the built-in algorithm, its patience then means nothing
+        resolved["early-stopping-patience"] = "0"
+        notes.append("early_stopping is off: early-stopping-patience=0")
     return resolved, notes
 
 
@@ -87,7 +94,7 @@ def _translate(key: str, name: str, text: str, known: Collection[str]) -> list[R
         return [("image-size", _square_side(key, text))]
     if name == "precision-dtype":
         return [("precision", {"float32": "fp32", "float16": "fp16"}.get(text, text))]
-    if name in {"early-stopping", "multi-label", "use-weighted-loss", "train-only-on-top-layer"}:
+    if name in {"multi-label", "use-weighted-loss", "train-only-on-top-layer"}:
         return _switch(key, name, text)
     return [(name, text)]
 
@@ -97,12 +104,7 @@ def _same_word(name: str, text: str) -> str:
 
 
 def _switch(key: str, name: str, text: str) -> list[Resolved]:
-    try:
-        on = to_bool(text)
-    except ValueError:
-        raise HyperparameterError(key, text, "true or false") from None
-    if name == "early-stopping":
-        return [] if on else [("early-stopping-patience", "0")]
+    on = _switch_is_on(key, text)
     if name == "multi-label":
         if on:
             raise HyperparameterError(key, text, "0: one label a picture is what we train")
@@ -110,6 +112,13 @@ def _switch(key: str, name: str, text: str) -> list[Resolved]:
     if name == "use-weighted-loss":
         return [("balance", "weights" if on else "none")]
     return [("unfreeze", "none" if on else "all")]
+
+
+def _switch_is_on(key: str, text: str) -> bool:
+    try:
+        return to_bool(text)
+    except ValueError:
+        raise HyperparameterError(key, text, "true or false") from None
 
 
 def _resnet(key: str, text: str) -> str:

@@ -59,3 +59,9 @@ def test_two_names_of_one_knob_must_agree():
 def test_what_we_cannot_honour_is_refused_by_its_own_name(name, text):
     with pytest.raises(HyperparameterError, match=f"hyperparameter '{name}': expected"):
         parse_hyperparameters({name: text})
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_early_stopping_off_makes_its_patience_mean_nothing(order):
+    given = [("early_stopping", "False"), ("early_stopping_patience", "5")][::order]
+    assert parse_hyperparameters(dict(given)).values.early_stopping_patience == 0
