@@ -180,7 +180,9 @@ def test_an_unreadable_channel_says_what_is_accepted_and_what_was_found(tmp_path
 
 
 def test_a_missing_train_channel_names_those_given(tmp_path):
-    with pytest.raises(ChannelError, match=r"'train' is missing \(channels given: validation\)"):
+    with pytest.raises(
+        ChannelError, match=r"'train' is missing \(channels given: validation; looked for .*train\)"
+    ):
         read(tmp_path, validation=put(tmp_path / "v", *PETS))
 
 

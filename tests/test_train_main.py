@@ -149,7 +149,9 @@ def test_a_job_without_channels_says_which_is_missing(tmp_path, monkeypatch):
     base = lay_out(tmp_path / "ml", tmp_path, {}, "lists")
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     assert run_job([])[0] == 2
-    assert "channel 'train' is missing (channels given: lists)" in failure(base / "output")
+    assert "channel 'train' is missing (channels given: lists; looked for " in failure(
+        base / "output"
+    )
 
 
 def test_several_hosts_are_refused_instead_of_training_the_same_twice(pictures, tmp_path):

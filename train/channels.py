@@ -138,8 +138,11 @@ def _check_held_out(splits: dict[str, Split], notes: list[str]) -> None:
 
 def _no_train_channel(job: TrainingJob) -> str:
     given = [*job.channels, *job.ignored_channels]
+    # Outputs and channels share one base in SageMaker's layout: /opt/ml/model, /opt/ml/input.
+    expected = job.outputs.model_dir.parent / "input" / "data" / "train"
     return (
-        f"channel 'train' is missing (channels given: {', '.join(given) or 'none'}): give {LAYOUTS}"
+        f"channel 'train' is missing (channels given: {', '.join(given) or 'none'}; looked for "
+        f"{expected}): give {LAYOUTS}"
     )
 
 
