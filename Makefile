@@ -12,6 +12,7 @@ BASE_IMAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 CONTAINERS := .venv-containers
+SDKS := .venv-sdk2 .venv-sdk3
 REQUIREMENTS := docker/requirements
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -25,7 +26,7 @@ else
   FROM_FILE := -r
 endif
 
-.PHONY: help setup demo test lint docs images test-containers sbom audit
+.PHONY: help setup demo test lint docs lock images test-containers sbom audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -46,15 +47,18 @@ lint: $(VENV)/.dev-installed ## ruff, ruff format and mypy alone
 docs: $(VENV)/.run-installed ## write the generated pages of docs/ again
 	$(BIN)/python -m control.reference
 
+lock: ## write docker/requirements/*.lock again from *.in; needs a package index
+	$(PYTHON) $(REQUIREMENTS)/lock.py
+
 images: ## build kennel-train, kennel-serve and kennel-serve-cpu; BASE_IMAGE=... picks the base
 	for target in train serve serve-cpu; do \
 	  $(DOCKER) build -f docker/Dockerfile --target $$target \
 	    $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t kennel-$$target . ; \
 	done
 
-test-containers: $(VENV)/.dev-installed $(CONTAINERS)/.installed ## the tests that need a Docker engine
+test-containers: $(VENV)/.dev-installed $(addsuffix /.installed,$(CONTAINERS) $(SDKS)) ## the tests that need a Docker engine
 	PATH="$(CURDIR)/$(CONTAINERS)/bin:$$PATH" BASE_IMAGE="$(BASE_IMAGE)" \
-	  $(BIN)/python -m pytest -m container
+	  $(BIN)/python -m pytest -m container --durations=0 --durations-min=1
 
 sbom: ## write what is in each image to build/sbom, as CycloneDX JSON
 	mkdir -p build/sbom
@@ -86,9 +90,10 @@ $(VENV)/.dev-installed: $(REQUIREMENTS)/dev.$(SUFFIX) $(VENV)/.run-installed
 	$(PIP) $(FROM_FILE) $(REQUIREMENTS)/dev.$(SUFFIX)
 	@touch $@
 
-# The clients of the container tests, apart from our own packages: their pins would clash.
-$(CONTAINERS)/.installed: $(REQUIREMENTS)/containers.$(SUFFIX) | $(VENV)/bin/python
-	"$(PYTHON)" -m venv $(CONTAINERS)
-	$(CONTAINERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  $(FROM_FILE) $(REQUIREMENTS)/containers.$(SUFFIX)
+# The clients of the container tests, each apart from our own packages and from one another: their
+# pins would clash. Compiling all of them would take longer than what the tests import ever saves.
+.venv-%/.installed: $(REQUIREMENTS)/%.$(SUFFIX) | $(VENV)/bin/python
+	"$(PYTHON)" -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  $(FROM_FILE) $(REQUIREMENTS)/$*.$(SUFFIX)
 	@touch $@

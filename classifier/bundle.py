@@ -3,9 +3,10 @@
 Torch-free: weights and graph arrive here as files or bytes that other modules made.
 """
 
+import functools
 import io
+import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from classifier.preprocess import Pixels, decode_picture
-from contract.errors import BundleError, HostError
-from contract.files import sha256_of, write_json
+from contract.errors import BundleError
+from contract.files import cannot_write, replacing, sha256_of, staging, sync, write_json
 from contract.manifest import (
     GRAPH_NAME,
     MANIFEST_NAME,
@@ -27,6 +28,7 @@ from contract.manifest import (
 )
 
 PROBE_SIDE_PX = (320, 260)  # not square, so that a swapped axis shows
+_NEXT = ".bundle-next"  # a whole bundle on its way into the folder around it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Bundle:
         return decode_picture(data, self.manifest.preprocess)[None]
 
 
+@functools.cache
 def probe_picture() -> bytes:
     """A synthetic PNG with edges, gradients and noise: never a customer's photograph."""
     width, height = PROBE_SIDE_PX
@@ -71,37 +74,60 @@ def probe_pixels(preprocess: Preprocess) -> Pixels:
 def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
     """Put `files` (name -> finished file, moved from where it lies) into `folder` as a bundle.
 
-    bundle.json goes last: until it is there, and again while an older bundle is replaced, the
-    folder holds no bundle, never a mixed one. `manifest.files` is filled in here.
+    A process that is killed meanwhile leaves the older bundle, if there was one, or this one:
+    `read_bundle` never sees a mixture. `manifest.files` is filled in here.
 
     Raises HostError when the folder is not writable or the disk is full.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bundle-", dir=folder) as staging:
-            probe = Path(staging) / PROBE_NAME
-            probe.write_bytes(probe_picture())
+        _settle(folder)
+        with staging(folder) as staged:
+            (staged / PROBE_NAME).write_bytes(probe_picture())
+            for name, source in files.items():
+                shutil.move(source, staged / name)
             digests: dict[str, str] = {}
-            for name, source in {**files, PROBE_NAME: probe}.items():
-                staged = Path(staging) / name
-                if source != staged:
-                    shutil.move(source, staged)
-                staged.chmod(0o644)  # a server may run as another user than training did
-                digests[name] = sha256_of(staged)
-                staged.replace(folder / name)
+            for name in [*files, PROBE_NAME]:
+                (staged / name).chmod(0o644)  # a server may run as another user than training did
+                sync(staged / name)
+                digests[name] = sha256_of(staged / name)
+            complete = replace(manifest, files=digests)
+            write_json(staged / MANIFEST_NAME, complete.to_json())
+            staged.chmod(0o755)
+            staged.rename(folder / _NEXT)
+        _settle(folder)
     except OSError as error:
-        raise HostError(f"cannot write the bundle to {folder}: {error}") from error
-    complete = replace(manifest, files=digests)
-    write_json(folder / MANIFEST_NAME, complete.to_json())
+        raise cannot_write(folder, error) from error
     return Bundle(folder=folder, manifest=complete)
+
+
+def _settle(folder: Path) -> None:
+    """Move the bundle that lies whole in `folder`/.bundle-next to where users look for it.
+
+    Its files get second names first, so that it stays whole until bundle.json is the new one.
+    """
+    waiting = folder / _NEXT
+    if not waiting.is_dir():
+        return
+    names = [*read_manifest(waiting).files, MANIFEST_NAME]
+    for name in names:
+        with replacing(folder / name) as temporary:
+            temporary.unlink()
+            try:
+                os.link(waiting / name, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(waiting / name, temporary)
+    with staging(folder) as gone:
+        waiting.rename(gone / _NEXT)  # in one step: half removed, it would be taken for damaged
 
 
 def read_bundle(folder: Path, *, verify: bool = True) -> Bundle:
     """The bundle in `folder`; with `verify` every file's digest is recomputed.
 
+    Where writing it was cut short, its folder is the hidden one in which it lies whole.
+
     Raises BundleError: no bundle, a missing or altered file, another format version.
     """
+    folder = folder / _NEXT if (folder / _NEXT).is_dir() else folder
     manifest = read_manifest(folder)
     for name, digest in manifest.files.items():
         path = folder / name

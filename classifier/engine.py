@@ -1,6 +1,7 @@
 """Engine: what turns uint8 pictures into probabilities, chosen for the chip it runs on."""
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from classifier.bundle import Bundle
 from classifier.preprocess import Pixels
 from contract.errors import BundleError
+
+log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "openvino", "torch"]
 ENGINES = ("auto", "openvino", "torch")
@@ -35,7 +38,10 @@ def load_engine(bundle: Bundle, name: str = "auto", threads: int = 0) -> Engine:
     Raises BundleError: the named engine is not installed, or the bundle has no graph for it.
     """
     # Imported here: torch takes seconds, and the CPU image does not have it at all.
-    if _choose(bundle, name) == "openvino":
+    chosen = _choose(bundle, name)
+    if chosen == "torch" and name == "auto":
+        chosen = _without_broken_gpu(bundle)
+    if chosen == "openvino":
         from classifier.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(bundle, threads)
@@ -59,6 +65,17 @@ def _choose(bundle: Bundle, name: str) -> Literal["openvino", "torch"]:
         missing = "openvino is not installed" if not has_openvino else "the bundle has no model.xml"
         raise BundleError(f"engine 'openvino': {missing}")
     return "torch"
+
+
+def _without_broken_gpu(bundle: Bundle) -> Literal["openvino", "torch"]:
+    """torch, unless its GPU cannot be used and openvino is there, which is faster on a CPU."""
+    from classifier.gpu import find_gpu
+
+    gpu = find_gpu()
+    if gpu.is_broken:
+        log.warning("the CPU serves, not the GPU: %s", gpu.why)
+    can_openvino = importlib.util.find_spec("openvino") and bundle.graph_file is not None
+    return "openvino" if can_openvino and not gpu.is_usable else "torch"
 
 
 def has_nvidia_gpu() -> bool:

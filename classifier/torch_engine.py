@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from classifier.bundle import Bundle
+from classifier.gpu import find_gpu
 from classifier.network import Network, build_network, load_state
 from classifier.preprocess import Pixels
 from contract.errors import BundleError
@@ -18,7 +19,7 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = "cuda" if find_gpu().is_usable else "cpu"
         if threads:
             torch.set_num_threads(threads)
         self._network = read_network(bundle).to(self.device).eval()

@@ -1,8 +1,11 @@
 """Files that matter: written to a temporary name in the same folder, flushed, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import HostError, KennelError
+
+_STAGING_PREFIX = ".kennel-"
+_SUFFIX = ".tmp"
+_RANDOM = "?" * 8  # what tempfile puts into a name
 
 
 @contextmanager
@@ -22,19 +29,77 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o644)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise HostError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Yield a new folder inside `folder`, for files that appear together; removed at the end.
+
+    Raises HostError when `folder` is not writable.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=folder))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what `replacing` and `staging` of a killed process left directly in `folder`.
+
+    For the start of a job: nobody else may be writing there.
+    """
+    for path in folder.glob(f".*.{_RANDOM}{_SUFFIX}"):
+        path.unlink(missing_ok=True)
+    for path in folder.glob(f"{_STAGING_PREFIX}{_RANDOM}"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have the system put the file's bytes on the disk. Raises OSError."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def cannot_write(path: Path, error: BaseException) -> HostError:
+    """The line for a write that failed, whichever library noticed: where, why, what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(found[1])  # safetensors passes the system's number on like this
+    reason = os.strerror(number) if number else " ".join(str(error).split())
+    return HostError(f"cannot write {path}: {reason}; {_remedy(path, number)}")
+
+
+def _remedy(path: Path, number: int | None) -> str:
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"make it writable for user {os.getuid()}"
+    if number == errno.EFBIG:
+        return "raise the limit on file sizes (ulimit -f)"
+    # Without a number the disk is the likely cause: openvino says no more than that it failed.
+    if number in (None, errno.ENOSPC, errno.EDQUOT):
+        return f"{_free_mb(path):,.0f} MB are free there: give the job a larger volume"
+    return "check the path"
+
+
+def _free_mb(path: Path) -> float:
+    folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    return shutil.disk_usage(folder).free / 1e6
 
 
 def write_text(path: Path, text: str) -> None:

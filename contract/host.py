@@ -36,7 +36,8 @@ def free_memory_bytes() -> int:
 def available_memory_bytes(meminfo: Path, cgroup_root: Path, membership: Path) -> int:
     """The smallest of MemAvailable and every cgroup's limit minus what it uses (v2 and v1).
 
-    8 GiB where nothing can be read, as on macOS.
+    Files that were read and are used by nobody count as free: a cgroup's use includes them, but
+    they go as soon as memory is needed. 8 GiB where nothing can be read, as on macOS.
     """
     free: list[int] = []
     for line in _text(meminfo).splitlines():
@@ -49,8 +50,14 @@ def available_memory_bytes(meminfo: Path, cgroup_root: Path, membership: Path) -
         for folder in _folders(root, _group(membership, controller)):
             limit, usage = _text(folder / limit_name), _text(folder / usage_name)
             if limit.isdigit() and usage.isdigit():
-                free.append(max(0, int(limit) - int(usage)))
+                free.append(max(0, int(limit) - int(usage) + _unused_files(folder)))
     return min(free, default=8 * 1024**3)
+
+
+def _unused_files(folder: Path) -> int:
+    """Bytes of cached files outside the working set; version 1 names its subtree's `total_...`."""
+    stat = dict(line.split()[:2] for line in _text(folder / "memory.stat").splitlines() if line)
+    return int(stat.get("total_inactive_file", stat.get("inactive_file", "0")))
 
 
 def _limits_v2(root: Path, membership: Path) -> Iterator[float]:

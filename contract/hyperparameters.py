@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from contract.aliases import is_reserved, resolve_aliases
+from contract.aliases import SAME_VALUE, is_reserved, resolve_aliases
 from contract.errors import HyperparameterError
 from contract.setting import Setting, knob, settings_of
 from contract.strict import nearest
@@ -57,7 +57,7 @@ class Hyperparameters:
     batch_size: int = knob(
         32,
         "Training",
-        "pictures a step and process",
+        "pictures a step, over all hosts and GPUs together",
         minimum=1,
         maximum=65536,
         tuning=("32", "64", "128", "256"),
@@ -217,6 +217,21 @@ class Hyperparameters:
         minimum=-1,
         maximum=256,
     )
+    # Hosts
+    processes_per_host: int = knob(
+        0,
+        "Hosts",
+        "training processes on each host; 0 takes one a GPU, or one without GPUs",
+        minimum=0,
+        maximum=64,
+    )
+    rendezvous_seconds: int = knob(
+        600,
+        "Hosts",
+        "time in which all hosts of a job have to appear",
+        minimum=1,
+        maximum=3600,
+    )
 
     def __post_init__(self) -> None:
         for setting in settings_of(type(self)):
@@ -269,9 +284,9 @@ def parse_hyperparameters(raw: Mapping[str, str]) -> ParsedHyperparameters:
     for name, text in resolved.items():
         setting = BY_NAME.get(name)
         if setting is None:
-            raise HyperparameterError(
-                name, text, "a known name (docs/hyperparameters.md)", nearest(name, BY_NAME)
-            )
+            typed = next((key for key in own if key.replace("_", "-").lower() == name), name)
+            near = nearest(name, [*BY_NAME, *SAME_VALUE])
+            raise HyperparameterError(typed, text, "a known name (docs/hyperparameters.md)", near)
         values[name.replace("-", "_")] = setting.parse(text)
     return ParsedHyperparameters(
         values=replace(Hyperparameters(), **values),

@@ -4,8 +4,10 @@
 #
 #   make images BASE_IMAGE="$(docker/prepare_engine.sh)"
 #
-# With --registry it also installs Debian's docker-registry, where the tests of build_and_push.sh
-# push to. Every step looks first, so a second run takes a second:
+# For `make test-containers` it also installs, from Debian:
+#   --registry    docker-registry, where the tests of build_and_push.sh push to;
+#   --local-mode  docker-compose and pgrep, which the SageMaker SDKs start containers with.
+# Every step looks first, so a second run takes a second:
 #   1. an engine that answers: else install Debian's and start it;
 #   2. a base image: $BASE_IMAGE if given, the public Python image if its registry can be reached,
 #      else a Debian made here from packages, kennel-base:bookworm.
@@ -22,6 +24,10 @@ fail() {
   exit 1
 }
 answers() { timeout 20 docker version >/dev/null 2>&1; }
+# The SDKs take the plugin of version 2, or the standalone program.
+has_compose() {
+  command -v docker-compose >/dev/null || docker compose version 2>/dev/null | grep -q 'v2\.'
+}
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
 as_root=()
@@ -111,15 +117,20 @@ DOCKERFILE
     fail "the engine could not build $own"
 }
 
-case "${1:-}" in
-  '') ;;
-  --registry) command -v docker-registry >/dev/null || install docker-registry openssl ;;
-  *) fail "unknown argument $1; expected --registry or nothing" ;;
-esac
-if ! answers; then
-  if ! command -v dockerd >/dev/null; then install docker.io; fi
-  start_engine
-fi
+tools=()
+for argument in "$@"; do
+  case "$argument" in
+    --registry) command -v docker-registry >/dev/null || tools+=(docker-registry openssl) ;;
+    --local-mode)
+      has_compose || tools+=(docker-compose)
+      command -v pgrep >/dev/null || tools+=(procps)
+      ;;
+    *) fail "unknown argument $argument; expected --registry, --local-mode or nothing" ;;
+  esac
+done
+if ! answers && ! command -v dockerd >/dev/null; then tools+=(docker.io); fi
+if ((${#tools[@]})); then install "${tools[@]}"; fi
+answers || start_engine
 if [[ -n ${BASE_IMAGE:-} ]]; then
   has_image "$BASE_IMAGE" || timeout 600 docker pull "$BASE_IMAGE" >&2 ||
     fail "BASE_IMAGE $BASE_IMAGE is neither here nor in a registry"

@@ -4,19 +4,27 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Protocol
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from contract.errors import ImageError, ImageTooLargeError, KennelError, RequestError
+from contract.host import cpu_limit
+from serve.batch import execution_parameters
 from serve.body import discard_body, read_body
-from serve.invocation import Invocation
+from serve.invocation import Answer, Invocation
+from serve.memory import is_out_of_memory
 from serve.service import Service, Status
 from serve.settings import ServeSettings
 
 log = logging.getLogger(__name__)
+
+Admitted = AbstractContextManager[Callable[[Invocation], Answer]]
 
 PAGE = Path(__file__).with_name("page.html")
 PAGE_HEADERS = {
@@ -36,8 +44,39 @@ LOGGED_HEADERS = {
 }
 
 
+class Pinged(Protocol):
+    """What /ping asks, and who is told that the GPU died."""
+
+    status: Status
+
+    def describe(self) -> dict[str, Any]:
+        """The body of /ping."""
+        ...
+
+    def mark_broken(self, reason: str) -> None:
+        """Make /ping fail from now on."""
+        ...
+
+
 def create_app(service: Service, settings: ServeSettings) -> Flask:
-    """The application over a service that someone else loads."""
+    """The application over one model that someone else loads."""
+    app = new_app(service, settings)
+
+    @app.get("/")
+    def page() -> Response:
+        return Response(PAGE.read_bytes(), mimetype="text/html", headers=PAGE_HEADERS)
+
+    # AWS's PyTorch container calls its only model `model`, and answers there as well.
+    @app.post("/invocations")
+    @app.post("/models/model/invoke")
+    def invocations() -> Response:
+        return invoke(service.admit(), settings)
+
+    return app
+
+
+def new_app(pinged: Pinged, settings: ServeSettings) -> Flask:
+    """What servers of one and of many models have in common: /ping, errors and the log."""
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -48,23 +87,23 @@ def create_app(service: Service, settings: ServeSettings) -> Flask:
         g.request_id = request.headers.get("X-Request-Id", "")[:128] or uuid.uuid4().hex[:16]
         g.fields = {}
 
-    @app.get("/")
-    def page() -> Response:
-        return Response(PAGE.read_bytes(), mimetype="text/html", headers=PAGE_HEADERS)
-
     @app.get("/ping")
     def ping() -> Response:
-        status = 200 if service.status is Status.READY else 503
-        return _json_response(service.describe(), status)
+        return json_response(pinged.describe(), 200 if pinged.status is Status.READY else 503)
 
-    @app.post("/invocations")
-    def invocations() -> Response:
-        return _invoke(service, settings)
+    @app.get("/execution-parameters")
+    def parameters() -> Response:
+        return json_response(execution_parameters(settings, cpu_limit()))
 
     @app.errorhandler(Exception)
     def refuse(error: Exception) -> Response:
-        if "CUDA error" in str(error):  # sticky: every later call in this process fails too
-            service.mark_broken(str(error))
+        if settings.multi_model and is_out_of_memory(error):
+            log.error(
+                "out of memory", exc_info=error, extra={"fields": {"request_id": g.request_id}}
+            )
+            error = RequestError(507, f"out of memory: {_one_line(str(error))[:300]}")
+        elif "CUDA error" in str(error):  # sticky: every later call in this process fails too
+            pinged.mark_broken(str(error))
         return _refusal(error)
 
     @app.after_request
@@ -76,8 +115,9 @@ def create_app(service: Service, settings: ServeSettings) -> Flask:
     return app
 
 
-def _invoke(service: Service, settings: ServeSettings) -> Response:
-    with service.admit() as answer_to:
+def invoke(admitted: Admitted, settings: ServeSettings) -> Response:
+    """Read the body once there is room for it, and answer."""
+    with admitted as answer_to:
         body = read_body(
             request.stream,
             request.environ,
@@ -91,8 +131,11 @@ def _invoke(service: Service, settings: ServeSettings) -> Response:
                 content_type=request.headers.get("Content-Type"),
                 accept=request.headers.get("Accept"),
                 headers=dict(request.headers),
+                request_id=g.request_id,
             )
         )
+    if answer.status >= 400:
+        g.fields["error"] = answer.body[:500].decode("utf-8", "replace").strip()
     if answer.num_pictures is not None:
         g.fields["pictures"] = answer.num_pictures
     response = Response(answer.body, status=answer.status, headers=dict(answer.headers))
@@ -120,15 +163,15 @@ def _refusal(error: Exception) -> Response:
             type(error).__name__ if isinstance(error, KennelError) else _name_of(500),
         )
         message = f"the server failed on this request; its log says why, request_id {g.request_id}"
-    if status >= 500 and status != 503:
+    if status >= 500 and status not in (503, 507):
         log.error(
             "%s: %s", type(error).__name__, error,
             exc_info=error, extra={"fields": {"request_id": g.request_id}},
         )  # fmt: skip
-    if request.path.rstrip("/") == "/invocations":
+    if request.method == "POST":
         discard_body(request.stream, request.environ)
     g.fields["error"] = f"{name}: {message}"[:500]
-    response = _json_response({"error": name, "message": message}, status)
+    response = json_response({"error": name, "message": message}, status)
     response.headers.extend(headers)
     return response
 
@@ -136,12 +179,24 @@ def _refusal(error: Exception) -> Response:
 def _http_message(error: HTTPException) -> tuple[str, dict[str, str]]:
     """What flask itself refuses: unknown paths and methods."""
     path = request.path[:100]
+    if error.code == 404 and path.startswith("/models"):
+        return f"no {path} here: several models are served with SAGEMAKER_MULTI_MODEL=true", {}
     if error.code == 404:
-        return f"no {path} here; there are GET /, GET /ping and POST /invocations", {}
+        return f"no {path} here; there are {_routes()}", {}
     if error.code == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         return f"{path} does not take {request.method[:20]}; it takes {allowed}", {"Allow": allowed}
     return error.description or _name_of(error.code or 500), {}
+
+
+def _routes() -> str:
+    """What this server has, e.g. `GET /ping, POST /invocations`."""
+    found = {
+        f"{method} {rule.rule.replace('<path:name>', 'NAME')}"
+        for rule in current_app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    return ", ".join(sorted(found))
 
 
 def _name_of(status: int) -> str:
@@ -149,7 +204,8 @@ def _name_of(status: int) -> str:
     return HTTP_STATUS_CODES.get(status, "Error").title().replace(" ", "").replace("-", "")
 
 
-def _json_response(value: dict[str, object], status: int) -> Response:
+def json_response(value: Mapping[str, object], status: int = 200) -> Response:
+    """One JSON object and a line break."""
     body = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     return Response(body, status=status, mimetype="application/json")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from classifier.engine import has_nvidia_gpu
 from contract.errors import BundleError, RequestError
 from serve.invocation import Answer
 
@@ -20,18 +21,27 @@ READS = ("application/json", "text/csv", "application/x-npy")
 class AwsDefaults:
     """TorchScript model, tensors in, tensors out."""
 
-    def __init__(self) -> None:
-        """Raises BundleError in an image without torch."""
+    def __init__(self, *, is_used: bool = True) -> None:
+        """Import torch, unless the user wrote every function and there is no GPU to tell of.
+
+        Raises BundleError in an image without torch.
+        """
+        self.gpu_id: int | None = None
+        self._device: Any = "cpu"
+        if not is_used and not has_nvidia_gpu():
+            return
         try:
             import torch
         except ModuleNotFoundError:
+            if not is_used:
+                return
             raise BundleError(
                 "this model needs torch, which kennel-serve-cpu does not have: use kennel-serve, "
-                "or serve a Kennel bundle without a model_fn of your own"
+                "or write model_fn, input_fn, predict_fn and output_fn, or serve a Kennel bundle"
             ) from None
         self._torch = torch
         self._device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.gpu_id: int | None = 0 if torch.cuda.is_available() else None
+        self.gpu_id = 0 if torch.cuda.is_available() else None
 
     def describe(self) -> dict[str, Any]:
         """Facts for /ping."""

@@ -5,7 +5,7 @@ import tempfile
 
 from contract.host import cpu_limit
 from serve.log import log_config
-from serve.settings import read_settings
+from serve.settings import MAX_CHANGES, read_settings
 
 _settings = read_settings()
 
@@ -22,10 +22,13 @@ def _heartbeat_dir() -> str:
 bind = f"{_settings.host}:{_settings.port}"
 worker_class = "serve.worker.KennelWorker"
 # One process: one copy of the model, and /ping means the process that answers /invocations.
-# Decoding and computing release the interpreter's lock, so threads use all CPUs.
-workers = _settings.workers
+# Decoding and computing release the interpreter's lock, so threads use all CPUs. Models that come
+# and go must be the same for every request, so then one process is all there can be.
+workers = 1 if _settings.multi_model else _settings.workers
 # The spare ones answer /ping and refuse the overflow while all others wait for the model.
 threads = _settings.max_in_flight + 4 + 2 * cpu_limit()
+if _settings.multi_model:
+    threads += MAX_CHANGES
 worker_connections = threads + 1000
 # The model is loaded in the worker: CUDA does not survive a fork.
 preload_app = False

@@ -96,6 +96,9 @@ class UserModel:
             result = self._run(invocation.body, content_type, accept, context)
         return _to_answer(result, accept, context)
 
+    def close(self) -> None:
+        """Nothing: user code cannot be stopped, other than with its process."""
+
     def _run(self, body: bytes, content_type: str, accept: str, context: Context) -> Any:
         data = _as_text(body) if content_type in TEXT_TYPES else body
         if self._code.has("transform_fn"):

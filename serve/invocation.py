@@ -13,11 +13,12 @@ class Invocation:
     content_type: str | None = None
     accept: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""  # under which the log has this request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One response that is not an error of ours."""
+    """One response; an error only where a model's own process has written it out already."""
 
     body: bytes
     content_type: str
@@ -35,4 +36,8 @@ class Model(Protocol):
 
     def answer(self, invocation: Invocation) -> Answer:
         """Raises KennelError; RequestError and ImageError are the client's."""
+        ...
+
+    def close(self) -> None:
+        """End what would not end by itself, even in the middle of an answer. May be repeated."""
         ...

@@ -37,19 +37,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.critical("cannot serve: %s", error)
         return error.exit_code
     num_cpus = cpu_limit()
+    if settings.multi_model and settings.workers > 1:
+        log.warning("a multi-model server is one process: the number of workers is not used")
     log.info(
-        "serving %s on port %d", settings.model_dir, settings.port,
+        "serving %s on port %d", "models on demand" if settings.multi_model else settings.model_dir,
+        settings.port,
         extra={
             "fields": {
                 "cpus": num_cpus,
                 "threads": settings.threads or num_cpus,
-                "workers": settings.workers,
+                "workers": 1 if settings.multi_model else settings.workers,
                 "engine": settings.engine,
             }
         },
     )  # fmt: skip
     sys.stdout.flush()
     command = gunicorn_command()
+    if settings.multi_model:
+        # malloc_trim gives back free memory in the midst of every arena, but the top of the first
+        # one only: with several, one unloaded model's worth could stay in each.
+        environment.setdefault("MALLOC_ARENA_MAX", "1")
     os.execve(command[0], command, _child_environment(environment))
 
 

@@ -60,6 +60,9 @@ class KennelModel:
         images = self._reader.read(invocation.body, invocation.content_type)
         return write_answer(self._classifier.predict(images), form)
 
+    def close(self) -> None:
+        """Nothing: memory goes with the last reference."""
+
     def load(self, model_dir: Path) -> Classifies:
         """User code's model is the classifier itself, loaded already."""
         del model_dir
@@ -160,7 +163,7 @@ def _defaults(
             "code/inference.py, or one TorchScript file; is model.tar.gz packed from inside its "
             "folder?"
         )
-    return AwsDefaults()
+    return AwsDefaults(is_used=code is None or not code.is_complete)
 
 
 def _check_default_accept(accept: str) -> None:

@@ -18,6 +18,7 @@ MIB = 1024 * 1024
 # SAGEMAKER_MAX_PAYLOAD_IN_MB=0 is batch transform's "unlimited"; asynchronous inference sends
 # at most 1 GB, so that is where unlimited ends.
 UNLIMITED_MIB = 1024
+MAX_CHANGES = 32  # models being loaded and unloaded at a time; each holds a thread of the server
 
 
 def variable(name: str, default: Value, group: str, help: str, **limits: Any) -> Any:
@@ -63,11 +64,17 @@ class ServeSettings:
     program: str = variable(
         "SAGEMAKER_PROGRAM", "inference.py", "Model", "the user's module in the model's code/"
     )
+    multi_model: bool = variable(
+        "SAGEMAKER_MULTI_MODEL",
+        False,
+        "Model",
+        "start without a model; SageMaker loads and unloads models by `/models`",
+    )
     workers: int = variable(
         "SAGEMAKER_MODEL_SERVER_WORKERS",
         1,
         "Capacity",
-        "processes; each holds its own copy of the model",
+        "processes; each holds its own copy of the model. A multi-model server is always one",
         minimum=1,
         maximum=128,
     )
@@ -86,6 +93,14 @@ class ServeSettings:
         "seconds that an invocation may wait for bytes or for its turn",
         minimum=1,
         maximum=3600,
+    )
+    models_memory_mib: int = variable(
+        "KENNEL_MODELS_MEMORY",
+        0,
+        "Capacity",
+        "MiB that all models of a multi-model server may take together; 0 leaves it to the "
+        "container's memory limit",
+        minimum=0,
     )
     max_payload_mib: int = variable(
         "SAGEMAKER_MAX_PAYLOAD_IN_MB",
@@ -135,6 +150,12 @@ class ServeSettings:
         "application/json",
         "Requests",
         "the answer's form when a request has no Accept, or `*/*`",
+    )
+    batch: str = variable(
+        "SAGEMAKER_BATCH",
+        "",
+        "Requests",
+        "`true` in a batch transform job; decides how `/execution-parameters` is spelled",
     )
     log_level: int = variable(
         "SAGEMAKER_CONTAINER_LOG_LEVEL",

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from contract.errors import BundleError
+from serve.aws_names import offer_aws_names
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,13 @@ class UserCode:
         """True when the user wrote this function."""
         return name in self.functions
 
+    @property
+    def is_complete(self) -> bool:
+        """True when no default function is ever called."""
+        steps = {"input_fn", "predict_fn", "output_fn"}
+        written = self.functions.keys()
+        return "model_fn" in written and ("transform_fn" in written or steps <= written)
+
 
 def find_user_code(model_dir: Path, base_dir: Path, program: str) -> Path | None:
     """The user's module: SAGEMAKER_PROGRAM in the model's code/, else below /opt/ml/code.
@@ -67,6 +75,7 @@ def load_user_code(path: Path) -> UserCode:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with _importable(path.parent):
+        offer_aws_names()
         sys.modules[path.stem] = module
         try:
             spec.loader.exec_module(module)

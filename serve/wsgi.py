@@ -6,7 +6,10 @@ from flask import Flask
 
 from contract.host import cpu_limit
 from serve.app import create_app
+from serve.memory import MIB, MemoryBudget
 from serve.model import load_model
+from serve.models import Models
+from serve.multi import create_multi_app
 from serve.service import Service
 from serve.settings import read_settings
 
@@ -23,6 +26,9 @@ def application() -> Flask:
     """
     settings = read_settings()
     num_cpus = settings.threads or cpu_limit()
+    if settings.multi_model:
+        budget = MemoryBudget(settings.models_memory_mib * MIB)
+        return create_multi_app(Models(settings, num_cpus, budget), settings)
     service = Service(lambda: load_model(settings, num_cpus), settings.max_in_flight)
     app = create_app(service, settings)
     loader = service.start(on_failure=lambda: os._exit(APP_LOAD_ERROR))

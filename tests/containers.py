@@ -1,6 +1,7 @@
 """For the container tests: the engine, the images, a container that is gone afterwards."""
 
 import functools
+import http.client
 import json
 import os
 import subprocess
@@ -105,7 +106,7 @@ class Container:
     def _pings(self) -> bool:
         try:
             return self.ask("/ping")[0] == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it may die in the middle of an answer
             return False
 
 

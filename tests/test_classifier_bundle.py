@@ -150,12 +150,12 @@ def test_a_new_bundle_replaces_the_old_one_and_nothing_else(bundle, tmp_path):
 def test_a_folder_below_a_file_is_the_hosts_error(tmp_path):
     (tmp_path / "file").write_text("")
     manifest = manifest_for("a", ("x",), Preprocess(resize_px=8, crop_px=8))
-    with pytest.raises(HostError, match="cannot write the bundle to"):
+    with pytest.raises(HostError, match=r"cannot write .*model: Not a directory; check the path"):
         write_bundle(tmp_path / "file" / "model", manifest, {})
 
 
 @pytest.mark.parametrize("milliseconds", [15, 40, 70, 110])
-def test_a_killed_writer_leaves_a_whole_bundle_or_none(tmp_path, milliseconds):
+def test_a_killed_writer_leaves_a_whole_bundle(tmp_path, milliseconds):
     folder = tmp_path / "model"
     command = [sys.executable, "-c", ENDLESS_EXPORT, str(folder)]
     with subprocess.Popen(command, cwd=REPOSITORY) as writer:
@@ -164,9 +164,7 @@ def test_a_killed_writer_leaves_a_whole_bundle_or_none(tmp_path, milliseconds):
             time.sleep(0.005)
         time.sleep(milliseconds / 1000)
         writer.kill()
-    if not (folder / "bundle.json").exists():
-        assert "holds no bundle.json" in refusal(folder)
-        return
-    turn = read_bundle(folder).manifest.provenance["turn"]
+    bundle = read_bundle(folder)
     for name in ("model.safetensors", "model.xml", "model.bin"):
-        assert (folder / name).read_bytes() == bytes([turn]) * 200_000
+        turn = bundle.manifest.provenance["turn"]
+        assert (bundle.folder / name).read_bytes() == bytes([turn]) * 200_000

@@ -94,6 +94,27 @@ def test_memory_of_a_version_1_group_is_found_and_never_negative(tmp_path):
     assert available_memory_bytes(meminfo(tmp_path, 10**6), root, membership) == 0
 
 
+@pytest.mark.parametrize(
+    ("prefix", "membership", "names"),
+    [
+        ("a", "0::/a\n", ("memory.max", "memory.current")),
+        (
+            "memory/a",
+            "9:memory:/a\n",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ),
+    ],
+)
+def test_cached_files_that_nobody_uses_are_free_memory(tmp_path, prefix, membership, names):
+    stat = "cache 700\ninactive_file 600\n"
+    if prefix.startswith("memory"):
+        stat += "total_inactive_file 650\n"
+    files = {f"{prefix}/{name}": text for name, text in zip(names, ("1000", "900"), strict=True)}
+    root, member = lay_out(tmp_path, membership, {**files, f"{prefix}/memory.stat": stat})
+    expected = 750 if "total" in stat else 700
+    assert available_memory_bytes(meminfo(tmp_path, 10**6), root, member) == expected
+
+
 def test_memory_that_nobody_tells_is_eight_gib(tmp_path):
     assert available_memory_bytes(tmp_path / "a", tmp_path / "b", tmp_path / "c") == 8 * 1024**3
 

@@ -32,7 +32,7 @@ def test_the_steps_of_an_epoch_cover_it_and_leave_no_picture_alone(batch_size, s
     assert [len(step) for step in steps] == sizes
     assert np.array_equal(np.concatenate(steps), visits)
     features = FeatureBatches(torch.zeros(1, 33, 2), parts)
-    assert [len(targets) for _, targets in features.of_epoch(1)] == sizes
+    assert [len(batch.targets) for batch in features.of_epoch(1)] == sizes
 
 
 def test_the_sampler_draws_classes_evenly():
@@ -66,7 +66,7 @@ def test_feature_batches_continue_in_the_middle_of_an_epoch():
 
 def test_feature_batches_show_each_picture_by_one_of_its_views():
     views = torch.stack([torch.arange(33.0), torch.arange(33.0) + 100])[..., None]
-    features = torch.cat([inputs for inputs, _ in FeatureBatches(views, order()).of_epoch(1)])
+    features = torch.cat([batch.inputs for batch in FeatureBatches(views, order()).of_epoch(1)])
     assert sorted((features % 100).flatten().tolist()) == list(range(33))
     assert 5 < int((features >= 100).sum()) < 28
 
@@ -87,7 +87,7 @@ def test_the_number_of_worker_processes_changes_no_bit(pictures, tmp_path, augme
         assert batches._num_workers == int(workers)
         epochs.append(list(batches.of_epoch(1)))
     assert same(*epochs)
-    inputs, targets = epochs[0][0]
+    inputs, targets, *_ = epochs[0][0]
     assert (inputs.shape, inputs.dtype) == ((8, 32, 32, 3), torch.uint8)
     assert targets.dtype == torch.int64
 
@@ -106,6 +106,6 @@ def test_pictures_come_with_the_classes_of_their_folders(pictures, tmp_path):
         task.batches._store[index].tobytes(): picture.class_index
         for index, picture in enumerate(run.data.train.pictures)
     }
-    for inputs, targets in task.batches.of_epoch(1):
+    for inputs, targets, *_ in task.batches.of_epoch(1):
         found = [by_pixels[pixels.numpy().tobytes()] for pixels in inputs]
         assert found == targets.tolist()

@@ -46,7 +46,7 @@ def state_for(validate=None, targets=TARGETS, weights=None, module=None, **chang
     order = Order(targets=targets, batch_size=values.batch_size, seed=values.seed)
     calls = iter(range(1, 10**6))
 
-    def judge(judged):
+    def judge(judged, _stop):
         if validate:
             return validate(judged, next(calls))
         with torch.no_grad():
@@ -74,7 +74,7 @@ def run(state, stop=None, **outside):
 def sgd_by_hand(state, loss_of):
     """Weights after the steps of one epoch, from `loss_of(logits, targets, step)`."""
     module = copy.deepcopy(state.task.module)
-    for step, (inputs, targets) in enumerate(state.task.batches.of_epoch(1)):
+    for step, (inputs, targets, *_) in enumerate(state.task.batches.of_epoch(1)):
         module.zero_grad()
         loss_of(module, inputs, targets, step).backward()
         with torch.no_grad():
@@ -145,7 +145,7 @@ def test_what_is_left_at_an_epochs_end_is_averaged_over_itself():
     batches = list(state.task.batches.of_epoch(1))
     for group in (batches[:2], batches[2:]):
         module.zero_grad()
-        inputs, targets = (torch.cat(parts) for parts in zip(*group, strict=True))
+        inputs, targets, *_ = (torch.cat(parts) for parts in zip(*group, strict=True))
         F.cross_entropy(module(inputs), targets).backward()
         with torch.no_grad():
             module.weight -= 0.1 * module.weight.grad

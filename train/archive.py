@@ -19,6 +19,7 @@ from contract.errors import DataError, HostError
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 _CHUNK_BYTES = 1 << 20
+_REMEDY = "if that is meant, unpack it and give the folder as the channel"
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # a first member; the end of an empty zip
 # What the standard readers raise on damaged bytes, found by feeding them thousands: a number
 # that is none is a ValueError, a gzip header cut short a TypeError.
@@ -95,7 +96,9 @@ class _Meter:
     def add_member(self) -> None:
         self.members += 1
         if self.members > self.limits.max_members:
-            raise DataError(f"{self.archive} holds more than {self.limits.max_members:,} members")
+            raise DataError(
+                f"{self.archive} holds more than {self.limits.max_members:,} members: {_REMEDY}"
+            )
 
     def add_bytes(self, count: int) -> None:
         self.bytes += count
@@ -104,12 +107,14 @@ class _Meter:
     def check(self, total: int) -> None:
         """Refuse `total` unpacked bytes when that is over a limit."""
         if total > self.limits.max_bytes:
-            raise DataError(f"{self.archive} unpacks to more than {self.limits.max_bytes:,} bytes")
+            raise DataError(
+                f"{self.archive} unpacks to more than {self.limits.max_bytes:,} bytes: {_REMEDY}"
+            )
         bomb = total > self.limits.max_ratio * self.packed_bytes
         if bomb and total > self.limits.ratio_from_bytes:
             raise DataError(
                 f"{self.archive} ({self.packed_bytes:,} bytes) unpacks to {total:,} bytes or more, "
-                f"over {self.limits.max_ratio} times its size: it looks like a zip bomb"
+                f"over {self.limits.max_ratio} times its size: it looks like a zip bomb; {_REMEDY}"
             )
 
 
@@ -142,7 +147,9 @@ def _refuse_odd_zip_member(archive: Path, member: zipfile.ZipInfo) -> None:
     # The upper half holds the Unix mode; archives made on Windows leave it 0.
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DataError(f"{archive}: {member.filename!r} is a link or a device: only files unpack")
+        raise DataError(
+            f"{archive}: {member.filename!r} is a link or a device: pack the file itself"
+        )
 
 
 def _unpack_tar(archive: Path, folder: Path, meter: _Meter) -> None:
@@ -158,7 +165,7 @@ def _unpack_tar(archive: Path, folder: Path, meter: _Meter) -> None:
             source = opened.extractfile(member) if member.isreg() else None
             if source is None:
                 raise DataError(
-                    f"{archive}: {member.name!r} is a link or a device: only files unpack"
+                    f"{archive}: {member.name!r} is a link or a device: pack the file itself"
                 )
             _copy(source, path, meter)
 
@@ -175,7 +182,10 @@ def _inside(archive: Path, folder: Path, name: str) -> Path:
     plain = name.replace("\\", "/")  # as some Windows tools write it
     parts = [part for part in plain.split("/") if part not in ("", ".")]
     if plain.startswith("/") or re.match(r"[A-Za-z]:", plain) or ".." in parts or "\0" in plain:
-        raise DataError(f"{archive}: the member {name!r} would land outside: it is not unpacked")
+        raise DataError(
+            f"{archive}: the member {name!r} would land outside: pack it again, from inside its "
+            "folder"
+        )
     return folder.joinpath(*parts)
 
 

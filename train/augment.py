@@ -46,6 +46,11 @@ class Augment:
         self._changes = changes
 
     @property
+    def side_px(self) -> int:
+        """Side of a view."""
+        return self._preprocess.crop_px
+
+    @property
     def is_random(self) -> bool:
         """False when every view of a picture is the same centre crop."""
         return bool(self._square or self._changes)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ChannelError, DataError
+from contract.labels import Labels
 from train.folders import Tree
 
 MANIFEST_ENDINGS = (".manifest", ".jsonl")
@@ -144,7 +145,12 @@ def _label(where: str, attribute: str, record: Mapping[str, Any]) -> str:
     label = value if named is None else named
     if isinstance(label, bool) or not isinstance(label, int | str):
         raise DataError(f"{where}: expected {attribute!r} to be text or an integer, got {label!r}")
-    return unicodedata.normalize("NFC", str(label))
+    name = unicodedata.normalize("NFC", str(label))
+    try:
+        Labels((name,))
+    except DataError as error:
+        raise DataError(f"{where}: {error}; rename the class") from None
+    return name
 
 
 def _missing_files(path: Path, tree: Tree, missing: list[str]) -> str:

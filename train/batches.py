@@ -6,6 +6,7 @@ and the number of worker processes does not change a single bit.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,17 @@ from torch.utils.data import DataLoader, Dataset
 from contract.hyperparameters import Hyperparameters
 from train.augment import Augment, seed_of
 from train.pictures import PictureStore
+from train.shares import Shares
 
-Batch = tuple[Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """This process's share of one step; the whole step when it trains alone."""
+
+    inputs: Tensor
+    targets: Tensor  # int64 (B,)
+    places: Tensor  # int64 (B,): where they stand in the whole step
+    step_targets: Tensor  # int64 (S,): of the whole step, all processes together
+
 
 # Streams of random numbers: the same seed must not give order and augmentation the same draws.
 ORDER_STREAM, VIEW_STREAM, STEP_STREAM = 1, 2, 3
@@ -71,7 +81,7 @@ class FeatureBatches:
         self._targets = torch.from_numpy(order.targets).to(views_VND.device)
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """(features (B, D), targets (B,)) from `start_step` on, on the features' device."""
+        """Whole steps from `start_step` on; inputs are features (S, D) on their device."""
         order, device = self.order, self._views.device
         visits = order.of_epoch(epoch)
         generator = np.random.default_rng([order.seed, VIEW_STREAM, epoch])
@@ -79,21 +89,29 @@ class FeatureBatches:
         for step in range(start_step, order.steps_per_epoch):
             chosen = torch.from_numpy(order.of_step(visits, step)).to(device)
             views = torch.from_numpy(order.of_step(drawn, step)).to(device)
-            yield self._views[views, chosen], self._targets[chosen]
+            targets = self._targets[chosen]
+            yield Batch(self._views[views, chosen], targets, torch.arange(len(targets)), targets)
 
 
 class PictureBatches:
-    """Augmented pictures: (uint8 (B, H, W, 3), targets (B,)), on the CPU."""
+    """Augmented pictures, uint8 (B, H, W, 3), on the CPU."""
 
     def __init__(
-        self, store: PictureStore, augment: Augment, order: Order, *, num_workers: int, pin: bool
+        self,
+        store: PictureStore,
+        augment: Augment,
+        order: Order,
+        *,
+        shares: Shares,
+        num_workers: int,
+        pin: bool,
     ) -> None:
         self._store, self._augment, self.order = store, augment, order
-        self._num_workers, self._pin = num_workers, pin
+        self._shares, self._num_workers, self._pin = shares, num_workers, pin
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """Batches from `start_step` on."""
-        dataset = _Steps(self._store, self._augment, self.order, epoch)
+        """Our share of each step, from `start_step` on."""
+        dataset = _Steps(self._store, self._augment, self.order, self._shares, epoch)
         loader = DataLoader(
             dataset,
             batch_size=None,
@@ -106,24 +124,48 @@ class PictureBatches:
 
 
 class _Steps(Dataset[Batch]):
-    """Item i is batch i of one epoch."""
+    """Item i is our share of step i of one epoch."""
 
-    def __init__(self, store: PictureStore, augment: Augment, order: Order, epoch: int) -> None:
-        self._store, self._augment, self._order, self._epoch = store, augment, order, epoch
+    def __init__(
+        self,
+        store: PictureStore,
+        augment: Augment,
+        order: Order,
+        shares: Shares,
+        epoch: int,
+    ) -> None:
+        self._store, self._augment, self._order = store, augment, order
+        self._shares, self._epoch = shares, epoch
         self._visits = order.of_epoch(epoch)
-        self._targets = order.targets
 
     def __len__(self) -> int:
         return self._order.steps_per_epoch
 
     def __getitem__(self, step: int) -> Batch:
         chosen = self._order.of_step(self._visits, step)
-        targets = torch.from_numpy(self._targets[chosen])
+        places = self._shares.of_step(chosen)
+        step_targets = torch.from_numpy(self._order.targets[chosen])
+        return Batch(
+            self._views(chosen, places, step),
+            step_targets[torch.from_numpy(places)],
+            torch.from_numpy(places),
+            step_targets,
+        )
+
+    def _views(self, chosen: np.ndarray, places: np.ndarray, step: int) -> Tensor:
+        """uint8 (B, H, W, 3)."""
+        if not len(places):
+            side = self._augment.side_px
+            return torch.empty(0, side, side, 3, dtype=torch.uint8)
         if not self._augment.is_random:
-            pixels = np.stack([self._store[index] for index in chosen])
-            return torch.from_numpy(pixels), targets
+            return torch.from_numpy(np.stack([self._store[index] for index in chosen[places]]))
+        views = []
         # A generator of its own for each step: the network's dropout must not see these draws.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self._order.seed, VIEW_STREAM, self._epoch, step))
-            views = torch.stack([self._augment(self._store[index]) for index in chosen])
-        return views.permute(0, 2, 3, 1).contiguous(), targets
+            for place in places:
+                # Of its own for each picture: processes that share a step draw only their views.
+                torch.manual_seed(
+                    seed_of(self._order.seed, VIEW_STREAM, self._epoch, step, int(place))
+                )
+                views.append(self._augment(self._store[chosen[place]]))
+        return torch.stack(views).permute(0, 2, 3, 1).contiguous()

@@ -1,23 +1,27 @@
 """Channels: from folders, archives or manifests, as people lay them out, to JobData."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from contract.errors import ChannelError, DataError, HyperparameterError
-from contract.job import PICTURE_CHANNELS, TrainingJob
+from contract.job import PICTURE_CHANNELS, Channel, TrainingJob
 from contract.labels import Labels
 from train.augmented_manifest import NamedPicture, read_augmented_manifest
 from train.data import JobData, Picture, Split
 from train.folders import Listing, is_picture
+from train.found import Found, FoundSplit, PooledSplit, pool
+from train.group import Group
 from train.holdout import hold_out
 from train.layout import LAYOUTS, Layouts, Source, label_of, some, unreadable_layout
 
 
-def read_data(job: TrainingJob, work_dir: Path) -> JobData:
+def read_data(job: TrainingJob, work_dir: Path, group: Group | None = None) -> JobData:
     """Find the pictures of every split. Archives are unpacked below `work_dir`.
 
     Labels come from the train split and are imposed on the others. Without validation data a
-    stratified, seeded share of train is held out.
+    stratified, seeded share of train is held out. With several hosts the result is the same in
+    all processes and covers what lies on any host.
 
     Raises:
         ChannelError: a channel is missing, empty or laid out in a way that we cannot read.
@@ -25,38 +29,92 @@ def read_data(job: TrainingJob, work_dir: Path) -> JobData:
         HyperparameterError: num-classes disagrees with the train split.
         HostError: the disk is too small to unpack an archive.
     """
-    values = job.hyperparameters.values
-    layouts = Layouts(work_dir)
+    group = group or Group()
+    # One process a host looks; its archives are unpacked once.
+    found = find_pictures(job, work_dir).to_json() if group.world.local_rank == 0 else None
+    founds = [Found.of_json(each) for each in group.gather(found) if each is not None]
+    notes = list(founds[group.world.host_index].notes)
+    return _assemble(job, pool(founds, group.world.host_index), notes)
+
+
+def find_pictures(job: TrainingJob, work_dir: Path) -> Found:
+    """What lies in the channels of this host. Raises as `read_data` does."""
     if "train" not in job.channels:
         raise ChannelError(_no_train_channel(job))
-    sources = layouts.open_channel(job.channels["train"])
-    train_source = sources["train"]
-    named = {"train": _read(train_source, layouts)}
-    labels = _labels_of(train_source, named["train"], values.num_classes)
-    layouts.known = frozenset(labels.names)
-    for name in PICTURE_CHANNELS[1:]:
+    layouts = Layouts(work_dir)
+    splits: dict[str, FoundSplit] = {}
+    for name in PICTURE_CHANNELS:
+        if name not in job.channels:
+            continue
+        channel = job.channels[name]
+        try:
+            sources = layouts.open_channel(channel)
+            splits[name] = _find_split(sources[name], layouts)
+        except ChannelError as error:
+            if not _may_be_empty(job, channel):
+                raise
+            splits[name] = FoundSplit(
+                root=channel.path, source=channel.path, entries=(), problem=str(error)
+            )
+            continue
+        if name == "train":
+            layouts.known = frozenset(label for label, _ in splits[name].entries)
+            splits |= _find_beside_train(job, sources, layouts)
+    return Found(splits=splits, notes=tuple(layouts.notes))
+
+
+def _may_be_empty(job: TrainingJob, channel: Channel) -> bool:
+    """A host's shard may hold no picture at all (CONTRACT A.4)."""
+    return channel.distribution == "ShardedByS3Key" and len(job.cluster.hosts) > 1
+
+
+def _find_beside_train(
+    job: TrainingJob, sources: dict[str, Source], layouts: Layouts
+) -> dict[str, FoundSplit]:
+    """The other splits that the train channel brings with it."""
+    others = [name for name in sources if name != "train"]
+    for name in others:
         if name in job.channels:
-            if name in sources:
-                layouts.notes.append(f"{name}: its own channel is read, not train's {name} folder")
-            sources[name] = layouts.open_channel(job.channels[name])[name]
-        if name in sources:
-            named[name] = _read(sources[name], layouts)
-    splits = {
-        name: _impose(labels, sources[name], pictures, layouts.notes)
-        for name, pictures in named.items()
+            layouts.notes.append(f"{name}: its own channel is read, not train's {name} folder")
+    return {
+        name: _find_split(sources[name], layouts) for name in others if name not in job.channels
     }
+
+
+def _find_split(source: Source, layouts: Layouts) -> FoundSplit:
+    root = layouts.root_of(source)
+    return FoundSplit(
+        root=root,
+        source=source.path,
+        entries=tuple(
+            (label, path.relative_to(root).as_posix()) for label, path in _read(source, layouts)
+        ),
+    )
+
+
+def _assemble(job: TrainingJob, pooled: dict[str, PooledSplit], notes: list[str]) -> JobData:
+    """Labels, class indices and the hold-out, from the pictures of all hosts."""
+    values = job.hyperparameters.values
+    for name, found in pooled.items():
+        if not found.entries:
+            raise ChannelError(found.problem)
+        if found.counts:
+            parts = " + ".join(f"{count:,}" for count in found.counts)
+            notes.append(f"{name}: each host reads its own pictures ({parts})")
+    labels = _labels_of(pooled["train"], values.num_classes)
+    splits = {name: _impose(labels, name, found, notes) for name, found in pooled.items()}
     held_out = "validation" not in splits
     if held_out:
         share = values.validation_split
         splits["train"], splits["validation"] = hold_out(splits["train"], share, values.seed)
-        _check_held_out(splits, layouts.notes)
+        _check_held_out(splits, notes)
     return JobData(
         labels=labels,
         train=splits["train"],
         validation=splits["validation"],
         test=splits.get("test"),
         held_out=held_out,
-        notes=tuple(layouts.notes),
+        notes=tuple(notes),
     )
 
 
@@ -95,12 +153,12 @@ def _read_class_folders(source: Source, layouts: Layouts) -> list[NamedPicture]:
     return named
 
 
-def _labels_of(source: Source, named: list[NamedPicture], num_classes: int) -> Labels:
-    labels = Labels.from_names(label for label, _ in named)
+def _labels_of(found: PooledSplit, num_classes: int) -> Labels:
+    labels = Labels.from_names(label for label, _, _ in found.entries)
     if len(labels) < 2:
         raise DataError(
-            f"channel 'train' ({source.path}): expected at least two classes, got only "
-            f"{labels.names[0]!r}"
+            f"channel 'train' ({found.source}): expected at least two classes, got only "
+            f"{labels.names[0]!r}: add a folder for each further class"
         )
     if num_classes not in (0, len(labels)):
         raise HyperparameterError(
@@ -109,21 +167,28 @@ def _labels_of(source: Source, named: list[NamedPicture], num_classes: int) -> L
     return labels
 
 
-def _impose(labels: Labels, source: Source, named: list[NamedPicture], notes: list[str]) -> Split:
+def _impose(labels: Labels, name: str, found: PooledSplit, notes: list[str]) -> Split:
     """A split with train's class indices. Raises DataError for a class that train lacks."""
-    index = {name: number for number, name in enumerate(labels.names)}
-    present = {label for label, _ in named}
+    index = {label: number for number, label in enumerate(labels.names)}
+    present = {label for label, _, _ in found.entries}
     if unknown := sorted(present - index.keys()):
         raise DataError(
-            f"channel {source.split!r} ({source.path}) holds classes that train lacks: "
+            f"channel {name!r} ({found.source}) holds classes that train lacks: "
             f"{some(unknown)}; remove them or add pictures of them to train"
         )
-    if missing := [name for name in labels.names if name not in present]:
-        notes.append(f"{source.split}: no pictures of {some(missing)}")
-    pictures = [Picture(path=path, class_index=index[label]) for label, path in named]
-    # Stable: within a class the order of names stays.
-    pictures.sort(key=lambda picture: picture.class_index)
-    return Split(name=source.split, pictures=tuple(pictures))
+    if missing := [label for label in labels.names if label not in present]:
+        notes.append(f"{name}: no pictures of {some(missing)}")
+    # By class, then by name: the same on every host, whatever each of them holds.
+    entries: Sequence[tuple[str, str, int | None]] = sorted(
+        found.entries, key=lambda entry: (index[entry[0]], entry[1])
+    )
+    return Split(
+        name=name,
+        pictures=tuple(
+            Picture(path=found.root / file, class_index=index[label], host=host)
+            for label, file, host in entries
+        ),
+    )
 
 
 def _check_held_out(splits: dict[str, Split], notes: list[str]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from contract.errors import JobError
-from contract.files import replacing
+from contract.files import cannot_write, replacing
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "state": json.dumps(checkpoint.state),
     }
     with replacing(folder / CHECKPOINT_NAME) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # not an OSError, also for a full disk
+            raise cannot_write(folder / CHECKPOINT_NAME, error) from error
 
 
 def read_checkpoint(folder: Path, fingerprint: dict[str, Any]) -> Checkpoint | None:
@@ -77,6 +80,20 @@ def read_checkpoint(folder: Path, fingerprint: dict[str, Any]) -> Checkpoint | N
             "give this job another checkpoint path, or delete the file"
         )
     return Checkpoint(fingerprint=ours, state=json.loads(metadata["state"]), tensors=tensors)
+
+
+def pack_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """State and tensors as bytes, for other processes of the same run."""
+    tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+    return save(tensors, {"state": json.dumps(checkpoint.state)})
+
+
+def unpack_checkpoint(data: bytes, fingerprint: dict[str, Any]) -> Checkpoint:
+    """The inverse of `pack_checkpoint`."""
+    # safetensors reads metadata from files only; the header is JSON behind its length.
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    state = json.loads(header["__metadata__"]["state"])
+    return Checkpoint(fingerprint=fingerprint, state=state, tensors=load(data))
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -12,11 +12,12 @@ class Picture:
 
     path: Path
     class_index: int
+    host: int | None = None  # index of the only host that has the file; None: all have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """The pictures of one purpose, ordered by class and then by file name."""
+    """The pictures of one purpose on all hosts, ordered by class and then by file name."""
 
     name: str  # train, validation or test
     pictures: tuple[Picture, ...]

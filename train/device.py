@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from classifier.gpu import find_gpu
 from contract.errors import HyperparameterError
 from contract.host import cpu_limit
 
@@ -39,32 +40,25 @@ def choose_device(precision: str) -> Device:
 
     Also sets torch's thread count to the container's CPU limit: torch would take the host's.
 
-    Raises HyperparameterError: a precision that the device does not have.
+    Raises:
+        HyperparameterError: a precision that the device does not have.
+        HostError: the GPU's driver does not answer.
     """
     cpus = cpu_limit()
     torch.set_num_threads(cpus)
-    if torch.cuda.is_available():
+    gpu = find_gpu()
+    if gpu.is_usable:
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         name = {"auto": "bf16" if has_bf16 else "fp16"}.get(precision, precision)
         torch.backends.cudnn.benchmark = True  # picture sizes never change within a job
         torch.set_float32_matmul_precision("high")
-        why = f"{torch.cuda.get_device_name()}, {name}, {cpus} cpus"
+        why = f"{gpu.why}, {name}, {cpus} cpus"
         return Device(torch=torch.device("cuda"), dtype=_DTYPES[name], cpus=cpus, why=why)
+    if gpu.is_broken:
+        log.warning("warning: the CPU trains, not the GPU: %s", gpu.why)
     if precision == "fp16":
         raise HyperparameterError("precision", "fp16", "auto, fp32 or bf16 on a CPU")
     has_amx = torch.cpu._is_amx_tile_supported()
     name = {"auto": "bf16" if has_amx else "fp32"}.get(precision, precision)
-    why = f"cpu, {name}, {cpus} cpus; {_why_no_gpu()}"
+    why = f"cpu, {name}, {cpus} cpus; {'GPU unusable' if gpu.is_broken else gpu.why}"
     return Device(torch=torch.device("cpu"), dtype=_DTYPES[name], cpus=cpus, why=why)
-
-
-def _why_no_gpu() -> str:
-    """One clause: no driver, or a driver that this torch cannot use."""
-    if torch.version.cuda is None:
-        return "this torch has no CUDA"
-    try:
-        torch.cuda.init()
-    except (RuntimeError, AssertionError) as error:
-        text = " ".join(str(error).split())
-        return "no GPU" if "no NVIDIA driver" in text else f"GPU unusable: {text[:200]}"
-    return "no GPU"

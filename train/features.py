@@ -16,7 +16,9 @@ from train.augment import Augment, seed_of
 from train.batches import VIEW_STREAM
 from train.data import Picture, Split
 from train.device import Device
-from train.pictures import Decode, check_unreadable, decode_all
+from train.group import Group
+from train.pictures import Decode, Unreadable, decode_all, pool_unreadable
+from train.shares import Shares
 
 # Deviation of standardised features. Pooled features of ReLU networks have about this much, so
 # learning rates known from the field fit; with 1, a wide head's random start would drown the
@@ -83,8 +85,11 @@ def compute_features(
     views: Views | None,
     max_unreadable: float,
     on_picture: Callable[[int], None],
+    group: Group | None = None,
 ) -> FeatureTable:
     """Run the frozen trunk once over every readable picture (and view) of `split`.
+
+    Several processes divide the pictures; only the leader's table holds features then.
 
     Args:
         decode: bytes to whole pictures when `views` needs them, else to centre crops.
@@ -92,20 +97,43 @@ def compute_features(
 
     Raises DataError: too many unreadable pictures.
     """
+    group = group or Group()
     trunk_pass = _TrunkPass(network, device, views.num_views if views else 1)
-    pictures: list[Picture] = []
-    unreadable: list[tuple[str, str]] = []
-    for picture, pixels, reason in decode_all(split.pictures, decode, device.cpus):
+    ours = Shares(split.pictures, group).of_all(len(split))
+    read: list[int] = []
+    unreadable: Unreadable = {}
+    chosen = [split.pictures[index] for index in ours]
+    for index, (_, pixels, reason) in zip(
+        ours.tolist(), decode_all(chosen, decode, device.cpus), strict=True
+    ):
         if pixels is None:
-            unreadable.append((str(picture.path), reason))
+            unreadable[index] = reason
         else:
-            trunk_pass.add(views(pixels, len(pictures)) if views else pixels[None])
-            pictures.append(picture)
+            trunk_pass.add(views(pixels, index) if views else pixels[None])
+            read.append(index)
         on_picture(1)
-    check_unreadable(split, unreadable, max_unreadable)
+    unreadable = pool_unreadable(split, unreadable, max_unreadable, group)
     return FeatureTable(
-        views_VND=trunk_pass.finish(), pictures=tuple(pictures), unreadable=tuple(unreadable)
+        views_VND=_pool_rows(trunk_pass.finish(), read, group).to(device.torch),
+        pictures=tuple(
+            picture for index, picture in enumerate(split.pictures) if index not in unreadable
+        ),
+        unreadable=tuple(
+            (str(split.pictures[index].path), reason) for index, reason in unreadable.items()
+        ),
     )
+
+
+def _pool_rows(rows_NVD: Tensor, read: list[int], group: Group) -> Tensor:
+    """(V, N, D) of all processes' pictures in the split's order; (V, 0, D) where not the leader.
+
+    `read`: which pictures of the split the rows belong to.
+    """
+    if not group.is_alone:
+        indices = [index for part in group.gather(read) for index in part]
+        parts = group.collect(rows_NVD.cpu())
+        rows_NVD = torch.cat(parts)[np.argsort(indices)] if parts else rows_NVD[:0]
+    return rows_NVD.transpose(0, 1).contiguous()
 
 
 class _TrunkPass:
@@ -124,9 +152,11 @@ class _TrunkPass:
             self._flush()
 
     def finish(self) -> Tensor:
-        """Features of all pictures, float32 (V, N, D)."""
+        """Features of all pictures, float32 (N, V, D)."""
         self._flush()
-        return torch.cat(self._rows).transpose(0, 1).contiguous()
+        if not self._rows:  # another process had all the pictures
+            return torch.empty(0, self._num_views, self._network.head.in_features)
+        return torch.cat(self._rows)
 
     def _flush(self) -> None:
         if not self._pending:

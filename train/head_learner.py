@@ -1,5 +1,10 @@
-"""HeadLearner: a frozen trunk's features of every picture once, then head epochs from memory."""
+"""HeadLearner: a frozen trunk's features of every picture once, then head epochs from memory.
 
+With several processes the features are divided among them; the head, which takes milliseconds an
+epoch, is trained by the leader alone.
+"""
+
+import math
 from functools import partial
 
 import torch
@@ -11,6 +16,7 @@ from train.batches import FeatureBatches, Order
 from train.data import JobData, Split
 from train.device import Device
 from train.features import FeatureTable, Standardizer, Views, compute_features
+from train.group import Group
 from train.learner import Judged
 from train.loop import Task
 from train.optim import loss_weights
@@ -22,15 +28,27 @@ from train.start import Start
 class HeadLearner:
     """Trains a linear head on standardised features; the shift and scale end up in the head."""
 
-    def __init__(self, start: Start, data: JobData, device: Device, progress: Progress) -> None:
+    trains_together = False
+
+    def __init__(
+        self,
+        start: Start,
+        data: JobData,
+        device: Device,
+        progress: Progress,
+        group: Group | None = None,
+    ) -> None:
         self._start, self._device, self._progress = start, device, progress
+        self._group = group or Group()
         self.values = start.values
         self._network = start.network.to(device.torch)
         self.unreadable: list[tuple[str, str]] = []
         views = Views(start.values, start.preprocess)
         table = self._features(data.train, views)
-        self._validation = self._features(data.validation, None)
         self._validation_split = data.validation
+        self._validation = self._features(data.validation, None)
+        if not self._group.is_leader:
+            return  # nothing else to do here before the leader is done
         self._standardize = Standardizer.of(table.views_VND)
         self._head = nn.Linear(
             self._network.head.in_features, len(data.labels), device=device.torch
@@ -57,7 +75,7 @@ class HeadLearner:
         return Task(
             module=self._head,
             batches=FeatureBatches(self._standardize(table.views_VND), order),
-            validate=partial(_score, inputs=inputs, targets=targets),
+            validate=lambda head, _stop: _score(head, inputs=inputs, targets=targets),
             set_training=self._head.train,
             class_weights=weights,
         )
@@ -70,10 +88,16 @@ class HeadLearner:
             self._network.head.bias.copy_(bias)
         return self._network
 
-    def judge(self, split: Split) -> Judged:
-        """Score the finished network; validation's features are still at hand."""
+    def judge(self, split: Split, known: Scores | None = None) -> Judged:
+        """Score the finished network; validation's features are still at hand.
+
+        Processes that do not lead compute their share of the features and know no scores.
+        """
         table = self._validation if split is self._validation_split else self._features(split, None)
-        scores = _score(
+        if not self._group.is_leader:
+            nothing = Scores(loss=math.nan, accuracy=math.nan, probabilities=torch.empty(0))
+            return Judged(split=split.name, pictures=(), scores=nothing)
+        scores = known or _score(
             self._network.head,
             inputs=table.views_VND[0],
             targets=torch.from_numpy(table.targets),
@@ -94,6 +118,7 @@ class HeadLearner:
                 views=views,
                 max_unreadable=self._start.values.max_unreadable,
                 on_picture=on_picture,
+                group=self._group,
             )
         self.unreadable.extend(table.unreadable)
         return table

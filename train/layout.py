@@ -102,6 +102,11 @@ class Layouts:
         unpack(path, target)
         return self._open_folder(Tree(channel=channel, root=target), target, split)
 
+    def root_of(self, source: Source) -> Path:
+        """The folder below which a picture's name is the same on every host that has it."""
+        root, unpacked = source.tree.root, self._unpacked / source.tree.channel
+        return unpacked if root.is_relative_to(unpacked) else root
+
     def unwrap(self, tree: Tree, folder: Path) -> Path:
         """Step into a lone folder that holds folders and is not a class."""
         for _ in range(_MAX_WRAPPERS):

@@ -24,14 +24,15 @@ class Judged:
 class Learner(Protocol):
     """What process.py needs of a way of training."""
 
+    trains_together: bool  # all processes of a group train; otherwise the leader alone
     values: Hyperparameters
-    task: Task
+    task: Task  # of a HeadLearner that does not lead: there is none
     unreadable: list[tuple[str, str]]  # path and reason, over all splits
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:
         """The whole network with the best weights, on the CPU."""
         ...
 
-    def judge(self, split: Split) -> Judged:
-        """Score the finished network on a split."""
+    def judge(self, split: Split, known: Scores | None = None) -> Judged:
+        """Score the finished network on a split, unless its scores are `known`."""
         ...

@@ -21,6 +21,7 @@ from contract.hyperparameters import Hyperparameters
 from train.augment import seed_of
 from train.batches import STEP_STREAM, Batch, Order
 from train.device import Device
+from train.group import Group
 from train.metrics_file import EpochRow
 from train.optim import build_average, build_optimizer, lr_factor, set_lr
 from train.scoring import Scores
@@ -32,10 +33,10 @@ log = logging.getLogger(__name__)
 class Batches(Protocol):
     """Training data of one process."""
 
-    order: Order
+    order: Order  # of whole steps
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """(inputs, targets) from `start_step` on."""
+        """Our share of each step, from `start_step` on."""
         ...
 
 
@@ -45,9 +46,11 @@ class Task:
 
     module: nn.Module  # inputs to logits
     batches: Batches
-    validate: Callable[[nn.Module], Scores]
+    validate: Callable[[nn.Module, Stop], Scores | None]  # None: told to stop meanwhile
     set_training: Callable[[], None]
     class_weights: Tensor | None = None  # (K,), on the device
+    group: Group = field(default_factory=Group)  # those that train this module together
+    begin_step: Callable[[Batch], None] = lambda batch: None
 
 
 @dataclass(kw_only=True)
@@ -76,6 +79,7 @@ class Fit:
     rows: list[EpochRow] = field(default_factory=list)
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
+    best_scores: Scores | None = None  # on validation; a checkpoint does not hold them
 
     def __post_init__(self) -> None:
         self.optimizer = build_optimizer(self.task.module, self.values)
@@ -102,57 +106,69 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
     Afterwards `state.best_state` holds the weights of the best epoch. After a signal the state
     stands between two steps and has been saved.
 
+    Several processes take every decision together: whether to stop, and which epoch is best.
+
     Raises JobError: the loss is not a number.
     """
+    group = state.task.group
     while state.epoch <= state.values.epochs and not _is_patience_over(state):
         _train_one_epoch(state, stop, outside)
-        if stop.signalled:
+        if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
             outside.save(state, True)
             return
-        _finish_epoch(state, outside)
         outside.save(state, False)
-        if stop.out_of_time:
+        if group.any(stop.out_of_time):
             log.info("time budget of %g s is spent: stopping", state.values.max_train_seconds)
             return
 
 
 def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
-    batches, started = state.task.batches, time.perf_counter()
+    batches, group, started = state.task.batches, state.task.group, time.perf_counter()
     steps = batches.order.steps_per_epoch
     outside.on_epoch_start(state.epoch, len(batches.order.targets))
-    totals = torch.tensor(state.sums, dtype=torch.float64, device=state.device.torch)
+    before = state.sums if group.is_leader else [0.0] * len(state.sums)
+    totals = torch.tensor(before, dtype=torch.float64, device=state.device.torch)
     state.task.set_training()
-    for inputs, targets in batches.of_epoch(state.epoch, state.step):
-        totals += _train_step(state, inputs, targets, is_last=state.step + 1 == steps)
+    for batch in batches.of_epoch(state.epoch, state.step):
+        totals += _train_step(state, batch, is_last=state.step + 1 == steps)
         state.step += 1
-        outside.on_images(len(targets))
+        outside.on_images(len(batch.step_targets))
         # At least one optimizer step is taken however short the budget is. Gradients that are
         # still being accumulated would be lost: no checkpoint holds them.
         is_whole = state.step % state.values.gradient_accumulation == 0
-        if stop.now and is_whole and state.step < steps:
+        if is_whole and state.step < steps and group.any(stop.now):
             break
-    state.sums = totals.tolist()
+    state.sums = group.total(totals).tolist()
     state.seconds += time.perf_counter() - started
 
 
-def _train_step(state: Fit, inputs: Tensor, targets: Tensor, *, is_last: bool) -> Tensor:
-    """One batch; returns float64 (loss sum, correct, images), on the device."""
+def _train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
+    """One step; returns our float64 (loss sum, correct, images), on the device."""
     values, device = state.values, state.device
     global_step = (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
     # Dropout and mixup draw from here: a function of the step, so nothing has to be saved.
     torch.manual_seed(seed_of(values.seed, STEP_STREAM, global_step))
-    inputs = inputs.to(device.torch, non_blocking=True)
-    targets = targets.to(device.torch, non_blocking=True)
+    state.task.begin_step(batch)
+    inputs = batch.inputs.to(device.torch, non_blocking=True)
+    targets = batch.targets.to(device.torch, non_blocking=True)
     if state.step % values.gradient_accumulation == 0:
         state.optimizer.zero_grad(set_to_none=True)
     with device.autocast():
         loss, logits = _loss(state, inputs, targets, global_step)
+    loss = loss / _weight_of(state, batch.step_targets)
     state.scaler.scale(loss / _accumulated(state)).backward()
     if is_last or (state.step + 1) % values.gradient_accumulation == 0:
         _update(state, global_step)
     correct = (logits.detach().argmax(dim=1) == targets).sum()
     size = torch.tensor(len(targets), device=device.torch)
-    return torch.stack([loss.detach().double() * size, correct.double(), size.double()])
+    loss_sum = loss.detach().double() * len(batch.step_targets)
+    return torch.stack([loss_sum, correct.double(), size.double()])
+
+
+def _weight_of(state: Fit, step_targets: Tensor) -> Tensor | int:
+    """What a mean over the whole step divides by: its pictures, or their classes' weights."""
+    weights = state.task.class_weights
+    return len(step_targets) if weights is None else weights[step_targets.to(weights.device)].sum()
 
 
 def _accumulated(state: Fit) -> int:
@@ -163,12 +179,16 @@ def _accumulated(state: Fit) -> int:
 
 
 def _loss(state: Fit, inputs: Tensor, targets: Tensor, global_step: int) -> tuple[Tensor, Tensor]:
-    """Cross-entropy (scalar) and logits, with mixup (Zhang et al., 2018) when it is on."""
+    """Summed cross-entropy (scalar) and logits, with mixup (Zhang et al., 2018) when it is on."""
     values, weights = state.values, state.task.class_weights
 
     def entropy(logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(
-            logits.float(), labels, weights, label_smoothing=values.label_smoothing
+            logits.float(),
+            labels,
+            weights,
+            reduction="sum",
+            label_smoothing=values.label_smoothing,
         )
 
     if values.mixup == 0:
@@ -186,6 +206,7 @@ def _loss(state: Fit, inputs: Tensor, targets: Tensor, global_step: int) -> tupl
 def _update(state: Fit, global_step: int) -> None:
     """One optimizer step: schedule, clipping, update, moving average."""
     values = state.values
+    state.task.group.sum_gradients(state.task.module)
     steps = state.task.batches.order.steps_per_epoch
     set_lr(state.optimizer, values.lr * lr_factor(values, global_step, steps))
     if values.gradient_clip:
@@ -197,8 +218,11 @@ def _update(state: Fit, global_step: int) -> None:
         state.average.update_parameters(state.task.module)
 
 
-def _finish_epoch(state: Fit, outside: Progressing) -> None:
-    """Validate, keep the best weights, and move on to the next epoch."""
+def _finish_epoch(state: Fit, stop: Stop, outside: Progressing) -> bool:
+    """Validate, keep the best weights, and move on to the next epoch.
+
+    False, and all stays as it is, when we were told to stop while validating.
+    """
     loss_sum, correct, images = state.sums
     train_loss = loss_sum / images
     if not math.isfinite(train_loss):
@@ -206,7 +230,9 @@ def _finish_epoch(state: Fit, outside: Progressing) -> None:
             f"training diverged: the loss is {train_loss} in epoch {state.epoch}; "
             f"lower lr (now {state.values.lr:g}) or set gradient-clip to 1"
         )
-    scores = state.task.validate(state.judged)
+    scores = state.task.validate(state.judged, stop)
+    if scores is None:
+        return False
     row = EpochRow(
         epoch=state.epoch,
         seconds=state.seconds,
@@ -224,13 +250,14 @@ def _finish_epoch(state: Fit, outside: Progressing) -> None:
     )
     state.rows.append(row)
     if is_best:
-        state.best_epoch = state.epoch
+        state.best_epoch, state.best_scores = state.epoch, scores
         state.best_state = {
             name: value.detach().clone() for name, value in state.judged.state_dict().items()
         }
     state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
     state.sums = [0.0, 0.0, 0.0]
     outside.on_epoch_end(row, is_best)
+    return True
 
 
 def _is_patience_over(state: Fit) -> bool:

@@ -49,20 +49,22 @@ def run(arguments: Sequence[str]) -> int:
     SageMaker laid out below /opt/ml or SAGEMAKER_BASE_DIR.
     """
     if arguments:
-        return _attempt(lambda: job_from_flags(arguments), None)[0]
+        return _attempt(lambda: job_from_flags(arguments), None, arguments)[0]
     paths = OptMl(base_dir())
     code, _ = _attempt(lambda: read_job(paths.base), paths.failure_file)
     return code
 
 
-def _attempt(read: Callable[[], TrainingJob], failure_file: Path | None) -> tuple[int, str]:
+def _attempt(
+    read: Callable[[], TrainingJob], failure_file: Path | None, arguments: Sequence[str] = ()
+) -> tuple[int, str]:
     """Read and run one job; every end passes here. Returns exit code and reason."""
     _log_to_stdout()
     try:
         with hear_stop():
             job = read()
             failure_file = job.outputs.failure_file
-            _run_job(job)
+            _run_job(job, arguments)
         return 0, ""
     except InterruptedJobError as error:
         log.warning("stopped: %s", error)
@@ -81,8 +83,14 @@ def _attempt(read: Callable[[], TrainingJob], failure_file: Path | None) -> tupl
         return 1, _fail(f"{_cause(reason)} (traceback in the log)", failure_file)
 
 
-def _run_job(job: TrainingJob) -> None:
+def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
     limit_spinning()
+    from train.launch import num_processes, run_processes
+
+    count = num_processes(job.hyperparameters.values)
+    if count > 1:
+        run_processes(job, arguments, count)
+        return
     from train.process import run_process  # takes seconds: torch
 
     with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:

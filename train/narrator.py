@@ -12,6 +12,7 @@ from train.metrics_file import EpochRow, write_metrics
 from train.outputs import log_metrics
 from train.progress import Progress, epoch_line
 from train.start import Start
+from train.world import World
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,25 @@ class Narrator:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
             self._bar = None
+
+
+def tell_world(world: World) -> None:
+    """Who trains with whom. From then on only the leader tells the story."""
+    if world.size == 1:
+        return
+    each = f" with {world.local_size} processes each" if world.local_size > 1 else ""
+    log.info(
+        "hosts  %s%s; %s leads, this is rank %d of %d",
+        ", ".join(world.hosts),
+        each,
+        world.hosts[0],
+        world.rank,
+        world.size,
+    )
+    if world.rank > 0:
+        logging.getLogger("train").setLevel(logging.ERROR)
+        for name in ("train.process", "train.rendezvous"):
+            logging.getLogger(name).setLevel(logging.INFO)
 
 
 def tell_data(job: TrainingJob, data: JobData) -> None:

@@ -14,14 +14,18 @@ from train.augment import Augment
 from train.batches import Order, PictureBatches
 from train.data import JobData, Split
 from train.device import Device
+from train.group import Group
 from train.learner import Judged
 from train.loop import Task
 from train.optim import loss_weights
 from train.pictures import PictureStore
 from train.progress import Progress
-from train.scoring import Scores
+from train.scoring import Scores, pool_scores
+from train.shared_layers import StepShare, share_layers
 from train.shared_memory import num_loader_workers
+from train.shares import Shares
 from train.start import Start
+from train.stop import Stop
 
 # Of the memory that is free when training starts; the rest is for the network's activations.
 CACHE_SHARE = 0.5
@@ -31,12 +35,27 @@ _EVALUATION_BATCH = {"cpu": 32, "cuda": 256}
 class NetworkLearner:
     """Trains through the trunk; evaluates on centre crops as the server will see them."""
 
-    def __init__(self, start: Start, data: JobData, device: Device, progress: Progress) -> None:
+    trains_together = True
+
+    def __init__(
+        self,
+        start: Start,
+        data: JobData,
+        device: Device,
+        progress: Progress,
+        group: Group | None = None,
+    ) -> None:
         self._start, self._device, self._progress = start, device, progress
+        self._group = group or Group()
         self.values = start.values
         self._network = start.network.to(device.torch)
+        self._step = StepShare()
+        if not self._group.is_alone:
+            share_layers(self._network, self._step)
+            self._group.equalize(self._network)
         self.unreadable: list[tuple[str, str]] = []
-        self._budget_bytes = int(free_memory_bytes() * CACHE_SHARE)
+        share = CACHE_SHARE / self._group.world.local_size
+        self._budget_bytes = int(free_memory_bytes() * share)
         augment = Augment(start.values, start.preprocess)
         crops = partial(decode_picture, preprocess=start.preprocess)
         decode: Callable[[bytes], Pixels] = crops
@@ -56,6 +75,7 @@ class NetworkLearner:
             store,
             augment,
             order,
+            shares=Shares(store.pictures, self._group),
             num_workers=num_loader_workers(values, device, self._start.preprocess.crop_px),
             pin=device.is_cuda,
         )
@@ -65,39 +85,51 @@ class NetworkLearner:
             validate=self._score_validation,
             set_training=partial(set_training, self._network),
             class_weights=weights,
+            group=self._group,
+            begin_step=self._step.begin,
         )
 
-    def _score_validation(self, module: nn.Module) -> Scores:
-        return self._score(module, self._validation)
+    def _score_validation(self, module: nn.Module, stop: Stop) -> Scores | None:
+        return self._score(module, self._validation, stop)
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:
         """The network with the best weights."""
         load_state(self._network, best_state)
         return self._network
 
-    def judge(self, split: Split) -> Judged:
-        """Score the finished network on the centre crops of a split."""
-        store = (
-            self._validation if split is self._validation_split else self._store(split, self._crops)
-        )
-        scores = self._score(self._network, store)
+    def judge(self, split: Split, known: Scores | None = None) -> Judged:
+        """Score the finished network on the centre crops of a split, unless that is `known`."""
+        is_validation = split is self._validation_split
+        store = self._validation if is_validation else self._store(split, self._crops)
+        scores = known or self._score(self._network, store, Stop())
+        assert scores is not None  # nobody stops it
         return Judged(split=split.name, pictures=tuple(store.pictures), scores=scores)
 
     def _store(self, split: Split, decode: Callable[[bytes], Pixels]) -> PictureStore:
         store = PictureStore(split, decode, self._budget_bytes, self._device.cpus)
         with self._progress.phase(f"decode {split.name}", len(split)) as on_picture:
-            store.fill(self._start.values.max_unreadable, on_picture)
+            store.fill(self._start.values.max_unreadable, on_picture, self._group)
         self._budget_bytes -= store.num_bytes
         self.unreadable.extend(store.unreadable)
         return store
 
-    def _score(self, module: nn.Module, store: PictureStore) -> Scores:
+    def _score(self, module: nn.Module, store: PictureStore, stop: Stop) -> Scores | None:
+        """Exact over the whole split; each process answers for its share of the pictures.
+
+        None once any process has been told to stop: what is left could take minutes.
+        """
         module.eval()
         size = _EVALUATION_BATCH[self._device.torch.type]
-        logits: list[Tensor] = []
+        ours = Shares(store.pictures, self._group).of_all(len(store))
+        logits: list[Tensor] = [torch.empty(0, self._network.head.out_features)]
         with torch.inference_mode(), self._device.autocast():
-            for start in range(0, len(store), size):
-                stop = min(start + size, len(store))
-                pixels = torch.from_numpy(np.stack([store[i] for i in range(start, stop)]))
-                logits.append(module(pixels.to(self._device.torch, non_blocking=True)).float())
-        return Scores.of(torch.cat(logits), torch.from_numpy(store.targets))
+            for start in range(0, len(ours), size):
+                if stop.signalled:
+                    break
+                chosen = ours[start : start + size]
+                pixels = torch.from_numpy(np.stack([store[index] for index in chosen]))
+                answers = module(pixels.to(self._device.torch, non_blocking=True))
+                logits.append(answers.float().cpu())
+        if self._group.any(stop.signalled):
+            return None
+        return pool_scores(torch.cat(logits), ours, torch.from_numpy(store.targets), self._group)

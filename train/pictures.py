@@ -1,7 +1,7 @@
 """PictureStore: decoded uint8 pictures of one split, by threads, kept while they fit."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -10,16 +10,20 @@ import numpy as np
 from classifier.preprocess import Pixels
 from contract.errors import DataError, ImageError
 from train.data import Picture, Split
+from train.group import Group
+from train.shares import Shares
 
 log = logging.getLogger(__name__)
 
 Decode = Callable[[bytes], Pixels]
+Unreadable = dict[int, str]  # index in the split, reason
 
 
 class PictureStore:
-    """Readable pictures of a split, in its order. `fill` decodes them all once.
+    """Readable pictures of a split, in its order. `fill` looks at each once, in some process.
 
-    What exceeds the budget is decoded again on demand, so memory stays bounded.
+    What exceeds the budget, or was first looked at by another process, is decoded on demand, so
+    memory stays bounded.
     """
 
     def __init__(self, split: Split, decode: Decode, budget_bytes: int, num_threads: int) -> None:
@@ -30,33 +34,53 @@ class PictureStore:
         self.unreadable: list[tuple[str, str]] = []  # path and reason
         self.num_bytes = 0
 
-    def fill(self, max_unreadable: float, on_picture: Callable[[int], None]) -> None:
-        """Decode every picture once; unreadable ones are left out of `pictures` and listed.
+    def fill(
+        self,
+        max_unreadable: float,
+        on_picture: Callable[[int], None],
+        group: Group | None = None,
+    ) -> None:
+        """Decode our share; what any process cannot read is left out of `pictures` and listed.
 
         Raises DataError: the unreadable share is above `max_unreadable`, or nothing is left.
         """
-        for picture, pixels, reason in decode_all(
-            self._split.pictures, self._decode, self._num_threads
+        group, every = group or Group(), self._split.pictures
+        ours = Shares(every, group).of_all(len(every))
+        decoded: dict[int, Pixels] = {}
+        bad: Unreadable = {}
+        chosen = [every[index] for index in ours]
+        for index, (_, pixels, reason) in zip(
+            ours, decode_all(chosen, self._decode, self._num_threads), strict=True
         ):
             if pixels is None:
-                self.unreadable.append((str(picture.path), reason))
-            else:
-                self._keep(len(self.pictures), pixels)
-                self.pictures.append(picture)
+                bad[int(index)] = reason
+            elif self._fits(pixels):
+                decoded[int(index)] = pixels
             on_picture(1)
-        check_unreadable(self._split, self.unreadable, max_unreadable)
+        bad = pool_unreadable(self._split, bad, max_unreadable, group)
+        self.unreadable = [(str(every[index].path), reason) for index, reason in bad.items()]
+        for index, picture in enumerate(every):
+            if index not in bad:
+                if index in decoded:
+                    self._kept[len(self.pictures)] = decoded[index]
+                self.pictures.append(picture)
 
-    def _keep(self, index: int, pixels: Pixels) -> None:
-        if self.num_bytes + pixels.nbytes <= self._budget_bytes:
-            self._kept[index] = pixels
-            self.num_bytes += pixels.nbytes
+    def _fits(self, pixels: Pixels) -> bool:
+        if self.num_bytes + pixels.nbytes > self._budget_bytes:
+            return False
+        self.num_bytes += pixels.nbytes
+        return True
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Pixels:
         kept = self._kept.get(index)
-        return kept if kept is not None else self._decode(self.pictures[index].path.read_bytes())
+        if kept is None:
+            kept = self._decode(self.pictures[index].path.read_bytes())
+            if self._fits(kept):
+                self._kept[index] = kept
+        return kept
 
     @property
     def targets(self) -> np.ndarray:
@@ -65,7 +89,7 @@ class PictureStore:
 
 
 def decode_all(
-    pictures: tuple[Picture, ...], decode: Decode, num_threads: int
+    pictures: Sequence[Picture], decode: Decode, num_threads: int
 ) -> Iterator[tuple[Picture, Pixels | None, str]]:
     """(picture, pixels or None, reason) in order; threads decode a bounded number ahead.
 
@@ -88,21 +112,32 @@ def decode_all(
             yield done.result()
 
 
-def check_unreadable(
-    split: Split, unreadable: list[tuple[str, str]], max_unreadable: float
+def pool_unreadable(
+    split: Split, unreadable: Unreadable, max_unreadable: float, group: Group
+) -> Unreadable:
+    """What all processes could not read, by ascending index; the leader warns.
+
+    Raises DataError above the allowed share.
+    """
+    parts = group.gather(sorted(unreadable.items()))
+    pooled = {int(index): str(reason) for part in parts for index, reason in part}
+    if pooled:
+        _check_unreadable(split, dict(sorted(pooled.items())), max_unreadable, group.is_leader)
+    return dict(sorted(pooled.items()))
+
+
+def _check_unreadable(
+    split: Split, unreadable: Unreadable, max_unreadable: float, is_told: bool
 ) -> None:
-    """Warn about skipped pictures. Raises DataError above the allowed share."""
-    if not unreadable:
-        return
-    path, reason = unreadable[0]
-    share = len(unreadable) / len(split)
+    index, reason = next(iter(unreadable.items()))
     summary = (
         f"{split.name}: {len(unreadable)} of {len(split)} pictures are unreadable, "
-        f"first {path}: {reason}"
+        f"first {split.pictures[index].path}: {reason}"
     )
-    if share > max_unreadable or len(unreadable) == len(split):
+    if len(unreadable) / len(split) > max_unreadable or len(unreadable) == len(split):
         raise DataError(
             f"{summary}; allowed is a share of {max_unreadable:g} (max-unreadable): "
             "remove or replace them"
         )
-    log.warning("warning: %s; they are skipped and listed in unreadable.csv", summary)
+    if is_told:
+        log.warning("warning: %s; they are skipped and listed in unreadable.csv", summary)

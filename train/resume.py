@@ -12,13 +12,16 @@ from contract.hyperparameters import Hyperparameters
 from train.checkpoint import (
     Checkpoint,
     flatten_optimizer,
+    pack_checkpoint,
     read_checkpoint,
     restore_optimizer,
+    unpack_checkpoint,
     with_prefix,
     without_prefix,
     write_checkpoint,
 )
 from train.data import JobData
+from train.group import Group
 from train.loop import Fit
 from train.metrics_file import EpochRow
 
@@ -27,14 +30,25 @@ log = logging.getLogger(__name__)
 # An epoch from memory takes milliseconds: writing after each would cost more than it saves.
 MIN_SECONDS_BETWEEN = 10.0
 # Settings that a continued run may change: they do not touch what was computed so far.
-_FREE = frozenset({"num_workers", "max_train_seconds", "top_k"})
+_FREE = frozenset(
+    {"num_workers", "max_train_seconds", "top_k", "processes_per_host", "rendezvous_seconds"}
+)
 
 
 class Checkpoints:
-    """Saves and restores one run. Does nothing without a folder."""
+    """Saves and restores one run. Does nothing without a folder.
 
-    def __init__(self, folder: Path | None, values: Hyperparameters, data: JobData) -> None:
-        self._folder = folder
+    The leader saves. The others get what it finds: their own folders may be empty, or older.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        values: Hyperparameters,
+        data: JobData,
+        group: Group | None = None,
+    ) -> None:
+        self._folder, self._group = folder, group or Group()
         self._fingerprint = fingerprint_of(values, data)
         self._last = time.monotonic()
 
@@ -43,18 +57,25 @@ class Checkpoints:
 
         Raises JobError: the checkpoint is damaged or belongs to another run.
         """
-        if self._folder is None:
-            return False
-        checkpoint = read_checkpoint(self._folder, self._fingerprint)
+        checkpoint = self._read()
         if checkpoint is None:
             return False
         restore(state, checkpoint)
         log.info("resume at epoch %d, step %d, from %s", state.epoch, state.step, self._folder)
         return True
 
+    def _read(self) -> Checkpoint | None:
+        checkpoint = None
+        if self._folder is not None and self._group.is_leader:
+            checkpoint = read_checkpoint(self._folder, self._fingerprint)
+        if self._group.is_alone:
+            return checkpoint
+        data = self._group.send(pack_checkpoint(checkpoint) if checkpoint else b"")
+        return unpack_checkpoint(data, self._fingerprint) if data else None
+
     def save(self, state: Fit, must: bool) -> None:
         """Write the state; unless it `must` be, only when the last time is long enough ago."""
-        if self._folder is None:
+        if self._folder is None or not self._group.is_leader:
             return
         if must or time.monotonic() - self._last >= MIN_SECONDS_BETWEEN:
             write_checkpoint(self._folder, snapshot(state, self._fingerprint))

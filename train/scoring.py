@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from train.group import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +28,21 @@ class Scores:
             accuracy=float((logits.argmax(dim=1) == targets).double().mean()),
             probabilities=logits.softmax(dim=1),
         )
+
+
+def pool_scores(logits_BK: Tensor, ours: np.ndarray, targets: Tensor, group: Group) -> Scores:
+    """Scores of all processes' pictures, the same loss and accuracy for everybody.
+
+    Args:
+        logits_BK: of our pictures, on the CPU.
+        ours: which of `targets`, the whole split's, they belong to.
+
+    Only the leader gets probabilities.
+    """
+    if group.is_alone:
+        return Scores.of(logits_BK, targets)
+    indices = [index for part in group.gather(ours.tolist()) for index in part]
+    parts = group.collect(logits_BK)
+    scores = Scores.of(torch.cat(parts)[np.argsort(indices)], targets) if parts else None
+    loss, accuracy = group.share([scores.loss, scores.accuracy] if scores else None)
+    return scores or Scores(loss=loss, accuracy=accuracy, probabilities=logits_BK[:0])

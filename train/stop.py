@@ -11,8 +11,12 @@ class Stop:
     """Asked between steps. The signal handler only sets a flag."""
 
     def __init__(self, max_seconds: float = 0.0) -> None:
-        self._deadline = time.monotonic() + max_seconds if max_seconds else None
         self.signalled = False
+        self.limit(max_seconds)
+
+    def limit(self, max_seconds: float) -> None:
+        """The budget starts now; 0 is none."""
+        self._deadline = time.monotonic() + max_seconds if max_seconds else None
 
     @property
     def out_of_time(self) -> bool:
