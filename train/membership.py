@@ -53,7 +53,8 @@ def joined(world: World, device: Device, stop: Stop, limits: Limits) -> Iterator
             _connect(world, device, store_port)
             wait = pulse.give_turn if world.rank == 0 else pulse.await_turn
             yield JoinedGroup(world, wait)
-            pulse.part()
+            with stop.on_signals():  # whoever is told to stop now still waits for the leader
+                pulse.part()
         except BaseException as error:
             reason = pulse.explain(error)
             if reason is None:

@@ -26,6 +26,7 @@ BEAT_SECONDS = 2.0
 SILENT_SECONDS = 30.0  # a peer that said nothing for so long is lost
 ESCAPE_SECONDS = 15.0  # for the main thread to end by itself once a peer is lost
 LEAVE_SECONDS = 20.0
+_MAX_REASON = 4000
 _ALARM = signal.SIGUSR1
 
 
@@ -45,8 +46,8 @@ class Pulse:
         self._last_words = last_words
         self.lost: KennelError | None = None  # why the job cannot go on
         self._is_lost, self._is_over = threading.Event(), threading.Event()
-        self._turns, self._awaited = threading.Semaphore(0), 0
-        self._has_told_stop = False
+        self._turns = threading.Semaphore(0)
+        self._has_told_stop = self._is_parting = False
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     @contextmanager
@@ -83,6 +84,7 @@ class Pulse:
             self._is_over.set()
             self._tell_all({"left": True})
             return
+        self._is_parting = True  # all is saved: who dies now harms nobody
         self.give_turn()
         deadline = time.monotonic() + LEAVE_SECONDS
         while time.monotonic() < deadline and not all(map(self._is_gone, self._peers)):
@@ -101,7 +103,7 @@ class Pulse:
         return self.lost
 
     def _failure(self, reason: str, is_stop: bool) -> Message:
-        return {"failed": reason, "rank": self._world.rank, "is_stop": is_stop}
+        return {"failed": reason[:_MAX_REASON], "rank": self._world.rank, "is_stop": is_stop}
 
     def _tell_all(self, message: Message) -> None:
         for peer in self._peers:
@@ -169,7 +171,7 @@ class Pulse:
             self._lose(HostError(f"{name} failed: {reason}"))
 
     def _lose(self, error: KennelError) -> None:
-        if self.lost is None and not self._is_over.is_set():
+        if self.lost is None and not self._is_over.is_set() and not self._is_parting:
             self.lost = error
             is_stop = isinstance(error, InterruptedJobError)
             self._tell_all({**self._failure(str(error), is_stop), "relayed": True})
