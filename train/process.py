@@ -4,7 +4,6 @@ import logging
 import os
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 from contract.errors import InterruptedJobError
@@ -88,9 +87,13 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
 
 def limits_of(job: TrainingJob) -> Limits:
     """How long hosts wait for one another, and where a stuck process leaves its reason."""
+
+    def last_words(reason: str) -> None:
+        log.error("failed: %s", reason)
+        write_failure(job.outputs.failure_file, reason)
+
     return Limits(
-        rendezvous_seconds=job.hyperparameters.values.rendezvous_seconds,
-        last_words=partial(write_failure, job.outputs.failure_file),
+        rendezvous_seconds=job.hyperparameters.values.rendezvous_seconds, last_words=last_words
     )
 
 

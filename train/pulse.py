@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
 SILENT_SECONDS = 30.0  # a peer that said nothing for so long is lost
-ESCAPE_SECONDS = 15.0  # for the main thread to end by itself once a peer is lost
+ESCAPE_SECONDS = 5.0  # for the main thread to end by itself once a peer is lost
 LEAVE_SECONDS = 20.0
 _MAX_REASON = 4000
 _ALARM = signal.SIGUSR1
