@@ -185,7 +185,7 @@ def test_a_host_that_freezes_fails_the_job_within_a_minute(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{**LONG, "unfreeze": "none", "epochs": "2000"}, {**LONG, "epochs": "8"}]
+    "changes", [{**LONG, "unfreeze": "none", "epochs": "400"}, {**LONG, "epochs": "8"}]
 )
 def test_two_hosts_that_were_stopped_continue_to_the_same_bits(pictures, tmp_path, changes):
     whole_run = lay_out_hosts(tmp_path / "whole", [whole(pictures)] * 2, **changes)

@@ -47,11 +47,12 @@ def find_pictures(job: TrainingJob, work_dir: Path) -> Found:
         if name not in job.channels:
             continue
         channel = job.channels[name]
+        layouts.is_shard = _is_shard(job, channel)
         try:
             sources = layouts.open_channel(channel)
             splits[name] = _find_split(sources[name], layouts)
         except ChannelError as error:
-            if not _may_be_empty(job, channel):
+            if not layouts.is_shard:
                 raise
             splits[name] = FoundSplit(
                 root=channel.path, source=channel.path, entries=(), problem=str(error)
@@ -63,8 +64,8 @@ def find_pictures(job: TrainingJob, work_dir: Path) -> Found:
     return Found(splits=splits, notes=tuple(layouts.notes))
 
 
-def _may_be_empty(job: TrainingJob, channel: Channel) -> bool:
-    """A host's shard may hold no picture at all (CONTRACT A.4)."""
+def _is_shard(job: TrainingJob, channel: Channel) -> bool:
+    """True when this host sees a part of the channel, or nothing of it (CONTRACT A.4)."""
     return channel.distribution == "ShardedByS3Key" and len(job.cluster.hosts) > 1
 
 

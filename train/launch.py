@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from contract.errors import InterruptedJobError, KennelError
+from contract.errors import HyperparameterError, InterruptedJobError, KennelError
 from contract.hyperparameters import Hyperparameters
 from contract.job import TrainingJob
 from train.rendezvous import free_port
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # it takes seconds: torch
     from train.device import Device
 
 _POLL_SECONDS = 0.2
-_END_SECONDS = 60.0  # for the others, once one has failed: they learn of it from one another
+_END_SECONDS = 20.0  # for the others, once one has failed: they learn of it from one another
 
 
 def num_processes(values: Hyperparameters, environment: Mapping[str, str] = os.environ) -> int:
@@ -43,16 +44,11 @@ def run_processes(job: TrainingJob, arguments: Sequence[str], count: int) -> Non
     environment = {**os.environ, LOCAL_SIZE: str(count)}
     if len(job.cluster.hosts) == 1:
         environment.setdefault(PORT, str(free_port()))
-    children = [
-        subprocess.Popen(
-            # Not what is called `train` in the working folder.
-            [sys.executable, "-P", "-m", "train", *arguments],
-            env={**environment, LOCAL_RANK: str(rank)},
-        )
-        for rank in range(count)
-    ]
-    with _passing_on(children):
+    children: list[subprocess.Popen[bytes]] = []
+    with _passing_on(children) as stopped:
         try:
+            for rank in range(count):
+                children.append(_start(arguments, {**environment, LOCAL_RANK: str(rank)}))
             failed = _first_failure(children)
             if failed is not None:
                 _wait(children, _END_SECONDS)
@@ -61,11 +57,21 @@ def run_processes(job: TrainingJob, arguments: Sequence[str], count: int) -> Non
                 child.kill()
                 child.wait(timeout=_END_SECONDS)
     if failed is not None:
-        raise _error_of(job, failed, children[failed].returncode)
+        # A child that was told to stop while it was still being loaded had no handler yet.
+        was_stopped = stopped.is_set() and children[failed].returncode == -signal.SIGTERM
+        raise _error_of(job, failed, 143 if was_stopped else children[failed].returncode)
+
+
+def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    # -P: not what is called `train` in the working folder.
+    return subprocess.Popen([sys.executable, "-P", "-m", "train", *arguments], env=environment)
 
 
 def own_device(device: "Device", world: World) -> "Device":
-    """The part of a host's device that belongs to one of its processes."""
+    """The part of a host's device that belongs to one of its processes.
+
+    Raises HyperparameterError: more processes than GPUs.
+    """
     if world.local_size == 1:
         return device
     import torch
@@ -74,7 +80,12 @@ def own_device(device: "Device", world: World) -> "Device":
     torch.set_num_threads(cpus)
     if not device.is_cuda:
         return replace(device, cpus=cpus)
-    gpu = torch.device("cuda", world.local_rank % torch.cuda.device_count())
+    count = torch.cuda.device_count()
+    if world.local_size > count:
+        raise HyperparameterError(
+            "processes-per-host", world.local_size, f"at most {count}, the GPUs of {world.host}"
+        )
+    gpu = torch.device("cuda", world.local_rank)
     torch.cuda.set_device(gpu)
     return replace(device, torch=gpu, cpus=cpus)
 
@@ -98,17 +109,22 @@ def _wait(children: Sequence["subprocess.Popen[bytes]"], seconds: float) -> None
 
 
 @contextmanager
-def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> Iterator[None]:
-    """SIGTERM goes to every child; Ctrl-C has reached them from the terminal already."""
+def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> Iterator[threading.Event]:
+    """SIGTERM goes to every child; Ctrl-C has reached them from the terminal already.
+
+    The event says whether SIGTERM came.
+    """
+    stopped = threading.Event()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        for child in children:
-            if number == signal.SIGTERM:
+        if number == signal.SIGTERM:
+            stopped.set()
+            for child in children:
                 child.send_signal(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

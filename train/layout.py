@@ -36,6 +36,7 @@ class Layouts:
         self._unpacked = work_dir.resolve() / "unpacked"
         self.notes: list[str] = []
         self.known: frozenset[str] = frozenset()  # labels, once train is read
+        self.is_shard = False  # what lies here is a part: one folder may be one class of many
 
     def open_channel(self, channel: Channel) -> dict[str, Source]:
         """The splits in one channel, its own always among them."""
@@ -115,6 +116,9 @@ class Layouts:
                 break
             inner = tree.listing(listing.folders[0])
             if inner.pictures or not inner.folders or label_of(listing.folders[0]) in self.known:
+                break
+            meant = channel_name(listing.folders[0].name.lower())
+            if meant != tree.channel and (self.is_shard or meant in PICTURE_CHANNELS):
                 break
             folder = listing.folders[0]
         return folder

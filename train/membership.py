@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
+from torch.distributed import distributed_c10d
 
 from contract.errors import HostError
 from train.device import Device
@@ -34,36 +36,49 @@ class Limits:
 
 
 @contextmanager
-def joined(world: World, device: Device, stop: Stop, limits: Limits) -> Iterator[Group]:
-    """The group of this job's processes; alone, nothing is set up.
+def joined(
+    world: World, stop: Stop, limits: Limits, prepare: Callable[[], Device]
+) -> Iterator[tuple[Group, Device]]:
+    """The group of this job's processes, and what `prepare` found this one to compute on.
 
-    Whatever ends one process early ends all others too, with its reason. At a good end nobody
-    leaves before the leader has left this block.
+    Alone, nothing is set up. Whatever ends one process early, in `prepare` too, ends all others
+    with its reason. At a good end nobody leaves before the leader has left this block.
 
     Raises HostError: a host did not come, was lost or failed. InterruptedJobError: one was told
     to stop before training began.
     """
     if world.size == 1:
-        yield Group(world)
+        yield Group(world), prepare()
         return
     peers, store_port = meet(world, limits.rendezvous_seconds)
     pulse = Pulse(world, peers, stop, limits.last_words)
     with pulse.beating():
+        device: Device | None = None
         try:
+            device = prepare()
             _connect(world, device, store_port)
             wait = pulse.give_turn if world.rank == 0 else pulse.await_turn
-            yield JoinedGroup(world, wait)
-            with stop.on_signals():  # whoever is told to stop now still waits for the leader
-                pulse.part()
+            yield JoinedGroup(world, wait), device
+            pulse.part()
+            dist.destroy_process_group()
         except BaseException as error:
             reason = pulse.explain(error)
             if reason is None:
                 pulse.tell_failure(error)
+            _abandon(device)
+            if reason is None:
                 raise
             raise reason from error
-        finally:
-            if dist.is_initialized():
-                dist.destroy_process_group()
+
+
+def _abandon(device: Device | None) -> None:
+    """Leave others in the middle of a collective; the closed connections wake them."""
+    if not dist.is_initialized() or device is None:
+        return
+    if device.is_cuda:  # NCCL would first wait for them
+        distributed_c10d._abort_process_group()
+    else:
+        dist.destroy_process_group()
 
 
 def _connect(world: World, device: Device, store_port: int) -> None:
@@ -82,8 +97,10 @@ def _connect(world: World, device: Device, store_port: int) -> None:
             store=store,
             rank=world.rank,
             world_size=world.size,
-            timeout=_COLLECTIVE_LIMIT,
+            timeout=_CONNECT_LIMIT,
         )
+        dist.all_reduce(torch.zeros(1))  # every pair is connected
+        distributed_c10d._set_pg_timeout(_COLLECTIVE_LIMIT)
     except RuntimeError as error:
         text = " ".join(str(error).split())[:300]
         raise HostError(
@@ -107,6 +124,8 @@ def _name_interface(world: World, environment: MutableMapping[str, str]) -> None
     if interface:
         environment.setdefault("GLOO_SOCKET_IFNAME", interface)
         environment.setdefault("NCCL_SOCKET_IFNAME", interface)
+    # Its watchdog would kill the process before the pulse has told why.
+    environment.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
     # Containers may share a host name, by which NCCL would take them for one machine.
     environment.setdefault("NCCL_HOSTID", world.host)
 

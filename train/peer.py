@@ -71,6 +71,6 @@ def _parse(line: bytes) -> Message | None:
     """None for what we never send: a port scanner may have come by."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -4,6 +4,8 @@ import logging
 import os
 import tempfile
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from contract.errors import InterruptedJobError
@@ -28,7 +30,7 @@ from train.resume import Checkpoints
 from train.scoring import Scores
 from train.start import Start, start_network
 from train.stop import Stop
-from train.world import world_of
+from train.world import World, world_of
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +46,21 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
     to stop before its first epoch was scored.
     """
     started = time.perf_counter()
-    check_outputs(job)
     world, stop = world_of(job.cluster), Stop()
-    device = own_device(choose_device(job.hyperparameters.values.precision), world)
-    log.info("job    %s on %s", job.name, device.why)
     tell_world(world)
-    with joined(world, device, stop, limits_of(job)) as group:
-        data = read_data(job, work_dir, group)
-        start = start_network(job, data.labels, work_dir)
-        if group.is_leader:
-            tell_data(job, data)
-            tell_start(start)
-            write_beginning(job, data, start)
-        progress = Progress(enabled=bars and group.is_leader)
-        stop.limit(start.values.max_train_seconds)
-        learner = build_learner(start, data, device, progress, group)
-        with stop.on_signals():
+    # From training on to the last line, a signal asks for an early end; before, for none.
+    with ExitStack() as signals:
+        with joined(world, stop, limits_of(job), partial(prepare, job, world)) as (group, device):
+            data = read_data(job, work_dir, group)
+            start = start_network(job, data.labels, work_dir)
+            if group.is_leader:
+                tell_data(job, data)
+                tell_start(start)
+                write_beginning(job, data, start)
+            stop.limit(start.values.max_train_seconds)
+            progress = Progress(enabled=bars and group.is_leader)
+            learner = build_learner(start, data, device, progress, group)
+            signals.enter_context(stop.on_signals())
             state = None
             if group.is_leader or learner.trains_together:
                 state = train(job, learner, data, device, stop=stop, progress=progress)
@@ -79,10 +80,18 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
                     seconds=time.perf_counter() - started,
                 )
                 write_outputs(finished, network)
-    if world.rank == 0:
-        tell_result(finished, time.perf_counter() - started)
-    else:
-        log.info("done   %s has saved the model", world.hosts[0])
+        if world.rank == 0:
+            tell_result(finished, time.perf_counter() - started)
+        else:
+            log.info("done   %s has saved the model", world.hosts[0])
+
+
+def prepare(job: TrainingJob, world: World) -> Device:
+    """What can be found out before the first expensive step. Raises as its two parts do."""
+    check_outputs(job)
+    device = own_device(choose_device(job.hyperparameters.values.precision), world)
+    log.info("job    %s on %s", job.name, device.why)
+    return device
 
 
 def limits_of(job: TrainingJob) -> Limits:

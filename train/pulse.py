@@ -93,10 +93,17 @@ class Pulse:
     def tell_failure(self, error: BaseException) -> None:
         """Let all others fail with the same reason, or stop when we were told to stop."""
         self._is_over.set()
-        self._tell_all(self._failure(str(error), isinstance(error, InterruptedJobError)))
+        text = " ".join(str(error).split())
+        reason = text if isinstance(error, KennelError) else f"{type(error).__name__}: {text}"
+        self._tell_all(self._failure(reason, isinstance(error, InterruptedJobError)))
 
     def explain(self, error: BaseException) -> KennelError | None:
-        """The peer behind an error of a collective; waits until its silence is certain."""
+        """The peer behind an error of a collective; waits until its silence is certain.
+
+        None: the error is our own.
+        """
+        if isinstance(error, KennelError) and error is not self.lost:
+            return None
         is_network = isinstance(error, RuntimeError) and not isinstance(error, MemoryError)
         if is_network and any(word in str(error) for word in _NETWORK_WORDS):
             self._is_lost.wait(SILENT_SECONDS + BEAT_SECONDS)
@@ -121,10 +128,14 @@ class Pulse:
             for peer in self._peers:
                 peer.heard = time.monotonic()
                 selector.register(peer.socket, selectors.EVENT_READ, peer)
-            next_beat = 0.0
+            beaten = -BEAT_SECONDS
             while not self._is_over.is_set() and self.lost is None:
-                if time.monotonic() >= next_beat:
-                    next_beat = time.monotonic() + BEAT_SECONDS
+                now = time.monotonic()
+                if now - beaten >= BEAT_SECONDS:
+                    if now - beaten > 2 * BEAT_SECONDS:  # we slept: the others' words may wait
+                        for peer in self._peers:
+                            peer.heard = now
+                    beaten = now
                     self._beat()
                 for key, _ in selector.select(BEAT_SECONDS / 4):
                     self._listen(key.data)
@@ -179,10 +190,16 @@ class Pulse:
 
     def _escape(self) -> None:
         """Wake the main thread; end the process when it is stuck where no signal is heard."""
+        if self._is_over.is_set() or self.lost is None:
+            return
         signal.pthread_kill(_main_thread(), _ALARM)
-        if not self._is_over.wait(ESCAPE_SECONDS):
-            self._last_words(str(self.lost))
-            os._exit(1)
+        if self._is_over.wait(ESCAPE_SECONDS):
+            return
+        try:
+            if not isinstance(self.lost, InterruptedJobError):
+                self._last_words(str(self.lost))
+        finally:
+            os._exit(self.lost.exit_code)
 
 
 # What gloo, NCCL and torch's store say when the other end is gone.

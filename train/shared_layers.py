@@ -81,21 +81,21 @@ class SharedBatchNorm(nn.BatchNorm2d):
         mean = sums[:-1] / total
         centred = values - mean.view(shape)
         variance = total_of(centred.square().sum(dims)) / total
-        self._remember(mean.detach(), variance.detach(), float(total))
+        self._remember(mean.detach(), variance.detach(), total)
         result = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             result = result * self.weight.view(shape) + self.bias.view(shape)
         return result.to(input.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, total: float) -> None:
+    def _remember(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         share = self.momentum or 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * (total / max(total - 1.0, 1.0)), share)
+        self.running_var.lerp_(variance * (total / (total - 1).clamp_min(1)), share)
 
 
 class SharedDropout(nn.Dropout):
