@@ -243,3 +243,12 @@ def test_the_dogs_are_read_whole(tmp_path):
     data = read(tmp_path, train=dogs)
     assert data.test is not None
     assert (len(data.labels), len(data.train) + len(data.validation) + len(data.test)) == (105, 949)
+
+
+def test_a_lone_folder_of_another_split_is_no_wrapper(tmp_path):
+    """A host's shard may hold nothing but validation pictures: they must not be trained on."""
+    for name in ("cat", "dog"):
+        (tmp_path / "channel" / "valid" / name).mkdir(parents=True)
+        (tmp_path / "channel" / "valid" / name / "1.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match="at least two classes, got only 'valid'"):
+        read(tmp_path, train=tmp_path / "channel")

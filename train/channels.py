@@ -134,7 +134,7 @@ def _read(source: Source, layouts: Layouts) -> list[NamedPicture]:
 
 
 def _read_class_folders(source: Source, layouts: Layouts) -> list[NamedPicture]:
-    folder = layouts.unwrap(source.tree, source.path)
+    folder = layouts.unwrap(source.tree, source.path, source.split)
     listing = source.tree.listing(folder)
     named: list[NamedPicture] = []
     empty: list[str] = []

@@ -55,7 +55,7 @@ class Layouts:
         return sources
 
     def _open_folder(self, tree: Tree, folder: Path, own: str) -> dict[str, Source]:
-        folder = self.unwrap(tree, folder)
+        folder = self.unwrap(tree, folder, own)
         listing = tree.listing(folder)
         manifests = tuple(path for path in listing.files if is_augmented_manifest(path))
         if manifests or not (listing.folders or listing.pictures):
@@ -108,8 +108,12 @@ class Layouts:
         root, unpacked = source.tree.root, self._unpacked / source.tree.channel
         return unpacked if root.is_relative_to(unpacked) else root
 
-    def unwrap(self, tree: Tree, folder: Path) -> Path:
-        """Step into a lone folder that holds folders and is not a class."""
+    def unwrap(self, tree: Tree, folder: Path, own: str) -> Path:
+        """Step into a lone folder that holds folders and is neither a class nor another split.
+
+        On a shard only into one that is called as the split `own` is: one that looks like a wrapper
+        may be the only class that came here.
+        """
         for _ in range(_MAX_WRAPPERS):
             listing = tree.listing(folder)
             if len(listing.folders) != 1 or listing.pictures:
@@ -118,7 +122,7 @@ class Layouts:
             if inner.pictures or not inner.folders or label_of(listing.folders[0]) in self.known:
                 break
             meant = channel_name(listing.folders[0].name.lower())
-            if meant != tree.channel and (self.is_shard or meant in PICTURE_CHANNELS):
+            if meant != own and (self.is_shard or meant in PICTURE_CHANNELS):
                 break
             folder = listing.folders[0]
         return folder
