@@ -1,10 +1,11 @@
 """Where a bundle is: its own folder, a run's folder, or the model.tar.gz that SageMaker packs."""
 
 import contextlib
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from contract.errors import BundleError, UsageError
 from contract.manifest import MANIFEST_NAME, read_manifest
@@ -50,11 +51,27 @@ def _find(source: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack below `folder` and nowhere else: the data filter refuses links and paths out of it."""
-    if not hasattr(tarfile, "data_filter"):
-        raise UsageError("unpacking a model.tar.gz safely needs Python 3.11.4 or newer")
+    """Unpack below `folder` and nowhere else. tarfile's own filter for that needs Python 3.11.4."""
     try:
         with tarfile.open(archive, "r:*") as tar:
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+            for member in tar:
+                _unpack_member(tar, member, folder)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise BundleError(f"{archive} cannot be unpacked as a model.tar.gz: {error}") from error
+
+
+def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """One folder or file. Raises ValueError: a link, a device, or a name that leads elsewhere."""
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{member.name} leads out of the archive")
+    target = folder / name
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    source = tar.extractfile(member) if member.isreg() else None
+    if source is None:
+        raise ValueError(f"{member.name} is neither a file nor a folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)

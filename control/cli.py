@@ -28,18 +28,25 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
     given = list(sys.argv[1:] if words is None else words)
     try:
-        return _run(given)
+        code = _answer(given)
+        sys.stdout.flush()  # or Python would, at its end, and complain
+        return code
+    except BrokenPipeError:  # nobody reads any more: `kennel list | head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _answer(words: list[str]) -> int:
+    """Run it, and turn every end but a closed pipe into an exit code."""
+    try:
+        return _run(words)
     except KennelError as error:
         complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         complain("stopped")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads any more (`kennel list | head`). Python would complain at exit, too.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except SystemExit as stop:  # argparse's --help
         return int(stop.code or 0)
 

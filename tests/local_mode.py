@@ -57,7 +57,10 @@ class Job:
         (path,) = self.root.rglob(archive)
         folder = self.root / f"unpacked-{archive}"
         with tarfile.open(path) as tar:
-            tar.extractall(folder, filter="data")
+            # Python 3.11 before 3.11.4 has no filters; later ones want one.
+            tar.extractall(
+                folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+            )
         return folder
 
     def manifest(self) -> dict[str, Any]:

@@ -49,13 +49,13 @@ def test_reserved_keys_never_fail_and_are_set_aside():
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("epohcs", "epochs"), ("learning-rat", None), ("weight_decey", "weight-decay")],
+    [("epohcs", "epochs"), ("learning_rte", "learning-rate"), ("weight_decey", "weight-decay")],
 )
 def test_unknown_hyperparameter_is_refused_with_a_suggestion(typed, meant):
     with pytest.raises(HyperparameterError) as caught:
         parse_hyperparameters({typed: "1"})
     assert caught.value.near == meant
-    assert typed.replace("_", "-") in str(caught.value)
+    assert f"hyperparameter {typed!r}" in str(caught.value)
     if meant:
         assert f"did you mean {meant!r}?" in str(caught.value)
 

@@ -62,7 +62,18 @@ def test_an_archive_that_reaches_out_of_its_folder_is_refused(tmp_path):
         member = tarfile.TarInfo("../escaped.txt")
         member.size = 2
         tar.addfile(member, io.BytesIO(b"hi"))
-    with pytest.raises(BundleError, match="cannot be unpacked"), opened_bundle(path):
+    with pytest.raises(BundleError, match="leads out of the archive"), opened_bundle(path):
+        pass
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_an_archive_with_links_or_pipes_is_refused(tmp_path, kind):
+    path = tmp_path / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("bundle.json")
+        member.type, member.linkname = kind, "/etc/hostname"
+        tar.addfile(member)
+    with pytest.raises(BundleError, match=r"bundle\.json"), opened_bundle(path):
         pass
 
 
