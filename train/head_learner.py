@@ -1,7 +1,7 @@
 """HeadLearner: a frozen trunk's features of every picture once, then head epochs from memory.
 
-With several processes the features are divided among them; the head, which takes milliseconds an
-epoch, is trained by the leader alone.
+With several processes the features are divided among them; the head, which takes a fraction of a
+second an epoch, is trained by the leader alone.
 """
 
 import math
