@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +109,17 @@ class Container:
             return self.ask("/ping")[0] == 200
         except (OSError, http.client.HTTPException):  # it may die in the middle of an answer
             return False
+
+
+@contextmanager
+def network() -> Iterator[str]:
+    """A network of the engine's; gone afterwards. A name of its own: a killed test leaves one."""
+    name = f"kennel-test-{uuid.uuid4().hex[:12]}"
+    run("docker", "network", "create", name)
+    try:
+        yield name
+    finally:
+        run("docker", "network", "rm", name, check=False)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from containers import Container, container, mount, open_to_all, run
+from containers import Container, container, mount, network, open_to_all
 
 IMAGE = "kennel-train"
 HOSTS = ("algo-1", "algo-2")
@@ -120,16 +120,6 @@ def run_files(
 
 
 @contextmanager
-def network(name: str) -> Iterator[str]:
-    """A network of the engine's; gone afterwards."""
-    run("docker", "network", "create", name)
-    try:
-        yield name
-    finally:
-        run("docker", "network", "rm", name, check=False)
-
-
-@contextmanager
 def two_hosts(
     folder: Path, files: Mapping[str, str], order: Sequence[str] = HOSTS, **hyperparameters: str
 ) -> Iterator[dict[str, Container]]:
@@ -142,7 +132,7 @@ def two_hosts(
     bases = {host: write_opt_ml(folder / host, sent, hosts=HOSTS, current=host) for host in order}
     for base in bases.values():
         write_code(base / "code", files)
-    with network(f"kennel-{folder.name}"[:60]) as lan, ExitStack() as stack:
+    with network() as lan, ExitStack() as stack:
 
         def start(host: str) -> Container:
             options = (f"--network={lan}", f"--network-alias={host}", "--memory=3g")

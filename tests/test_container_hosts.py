@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from containers import Container, build_images, container, inspect, mount, open_to_all, run
+from containers import (
+    Container,
+    build_images,
+    container,
+    inspect,
+    mount,
+    network,
+    open_to_all,
+    run,
+)
 from safetensors.numpy import load_file
 from training import COUNTS, TINY
 
@@ -28,12 +37,10 @@ def _images() -> None:
 
 
 @pytest.fixture
-def lan(tmp_path) -> Iterator[str]:
+def lan() -> Iterator[str]:
     """A network; gone afterwards."""
-    name = f"kennel-{tmp_path.name}"[:60]
-    run("docker", "network", "create", name)
-    yield name
-    run("docker", "network", "rm", name)
+    with network() as name:
+        yield name
 
 
 def lay_out(folder: Path, hosts: Sequence[str] = HOSTS, **changes: str) -> list[Path]:
