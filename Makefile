@@ -26,7 +26,7 @@ else
   FROM_FILE := -r
 endif
 
-.PHONY: help setup demo test lint docs lock images test-containers sbom audit
+.PHONY: help setup demo test lint docs lock images test-containers bench-serve sbom audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -59,6 +59,9 @@ images: ## build kennel-train, kennel-serve and kennel-serve-cpu; BASE_IMAGE=...
 test-containers: $(VENV)/.dev-installed $(addsuffix /.installed,$(CONTAINERS) $(SDKS)) ## the tests that need a Docker engine
 	PATH="$(CURDIR)/$(CONTAINERS)/bin:$$PATH" BASE_IMAGE="$(BASE_IMAGE)" \
 	  $(BIN)/python -m pytest -m container --durations=0 --durations-min=1
+
+bench-serve: $(VENV)/.run-installed .venv-bench/.installed ## our server beside TorchServe and others; ten minutes, needs Java 17
+	$(BIN)/python -m benchmarks.serve $(ARGS)
 
 sbom: ## write what is in each image to build/sbom, as CycloneDX JSON
 	mkdir -p build/sbom

@@ -48,6 +48,12 @@ class Bundle:
         """OpenVINO IR: uint8 (N, H, W, 3) to probabilities (N, K); None when not exported."""
         return self.folder / GRAPH_NAME if GRAPH_NAME in self.manifest.files else None
 
+    @property
+    def probe_shape(self) -> tuple[int, int, int, int]:
+        """(1, H, W, 3): what the network takes of one picture."""
+        side = self.manifest.preprocess.crop_px
+        return 1, side, side, 3
+
     def probe_pixels(self) -> Pixels:
         """The probe picture as the network sees it, (1, H, W, 3) uint8."""
         data = (self.folder / PROBE_NAME).read_bytes()

@@ -1,21 +1,16 @@
-"""Engine: what turns uint8 pictures into probabilities, chosen for the chip it runs on."""
+"""Engine: what turns uint8 pictures into probabilities, loaded as it was chosen for this chip."""
 
-import importlib.util
 import logging
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.bundle import Bundle
+from classifier.choice import Choice, Machine, choose, has_nvidia_gpu
 from classifier.preprocess import Pixels
-from contract.errors import BundleError
 
 log = logging.getLogger(__name__)
-
-EngineName = Literal["auto", "openvino", "torch"]
-ENGINES = ("auto", "openvino", "torch")
 
 
 class Engine(Protocol):
@@ -23,61 +18,75 @@ class Engine(Protocol):
 
     name: str
     device: str
+    variant: str
+    batch_size: int  # most pictures that are worth waiting for one call
 
     def probabilities(self, images_NHWC: Pixels) -> NDArray[np.float32]:
         """uint8 (N, H, W, 3) to float32 (N, K); rows sum to 1."""
         ...
 
+    def probabilities_everywhere(self, images_NHWC: Pixels) -> NDArray[np.float32]:
+        """(M, K): what all parts of the engine say of one picture, uint8 (1, H, W, 3).
 
-def load_engine(bundle: Bundle, name: str = "auto", threads: int = 0) -> Engine:
+        Also their warm-up. Only while nobody else calls.
+        """
+        ...
+
+
+def choose_engine(bundle: Bundle, engine: str = "auto", variant: str = "auto") -> Choice:
+    """What suits this machine, or what is pinned. Raises BundleError, HostError."""
+    has_gpu = engine != "openvino" and has_nvidia_gpu() and _is_gpu_usable()
+    return choose(bundle.manifest, Machine.here(has_gpu=has_gpu), engine, variant)
+
+
+def load_engine(
+    bundle: Bundle,
+    engine: str = "auto",
+    variant: str = "auto",
+    *,
+    threads: int = 0,
+    lanes: int = 0,
+    batch_size: int = 0,
+) -> Engine:
     """Load `bundle` into the engine that suits this machine, or into the one named.
 
     Args:
-        threads: processor threads for one inference; 0 leaves it to the engine.
+        threads: processor threads of one call; 0 leaves it to the engine.
+        lanes: how many threads will call side by side, each to use one processor; 0: one thread
+            calls at a time, with many pictures.
+        batch_size: most pictures of a call from a lane; 0 measures what helps.
 
     Raises BundleError: the named engine is not installed, or the bundle has no graph for it.
     """
+    choice = choose_engine(bundle, engine, variant)
+    return load_chosen(bundle, choice, threads=threads, lanes=lanes, batch_size=batch_size)
+
+
+def load_chosen(
+    bundle: Bundle, choice: Choice, *, threads: int = 0, lanes: int = 0, batch_size: int = 0
+) -> Engine:
+    """Load what was chosen; arguments and errors as `load_engine`."""
     # Imported here: torch takes seconds, and the CPU image does not have it at all.
-    chosen = _choose(bundle, name)
-    if chosen == "torch" and name == "auto":
-        chosen = _without_broken_gpu(bundle)
-    if chosen == "openvino":
+    if choice.engine == "openvino":
         from classifier.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(bundle, threads)
+        return OpenVinoEngine(
+            bundle, choice.variant, threads=threads, lanes=lanes, batch_size=batch_size
+        )
     from classifier.torch_engine import TorchEngine
 
-    return TorchEngine(bundle, threads)
+    return TorchEngine(bundle, choice.variant, threads=threads or lanes)
 
 
-def _choose(bundle: Bundle, name: str) -> Literal["openvino", "torch"]:
-    if name not in ENGINES:
-        raise BundleError(f"engine {name!r}: expected one of {' | '.join(ENGINES)}")
-    has_torch = importlib.util.find_spec("torch") is not None
-    has_openvino = importlib.util.find_spec("openvino") is not None
-    if name == "torch" or (name == "auto" and has_torch and has_nvidia_gpu()):
-        if not has_torch:
-            raise BundleError("engine 'torch': torch is not in this image; use openvino or auto")
-        return "torch"
-    if has_openvino and bundle.graph_file is not None:
-        return "openvino"
-    if name == "openvino" or not has_torch:
-        missing = "openvino is not installed" if not has_openvino else "the bundle has no model.xml"
-        raise BundleError(f"engine 'openvino': {missing}")
-    return "torch"
+def _is_gpu_usable() -> bool:
+    """False, with a warning, where a GPU is there and cannot be used."""
+    from importlib.util import find_spec
 
-
-def _without_broken_gpu(bundle: Bundle) -> Literal["openvino", "torch"]:
-    """torch, unless its GPU cannot be used and openvino is there, which is faster on a CPU."""
+    if find_spec("torch") is None:
+        return False
     from classifier.gpu import find_gpu
 
     gpu = find_gpu()
     if gpu.is_broken:
         log.warning("the CPU serves, not the GPU: %s", gpu.why)
-    can_openvino = importlib.util.find_spec("openvino") and bundle.graph_file is not None
-    return "openvino" if can_openvino and not gpu.is_usable else "torch"
-
-
-def has_nvidia_gpu() -> bool:
-    """True when a driver shows a device, found without importing torch."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+    return gpu.is_usable

@@ -1,21 +1,35 @@
 """A trained network to the files of a bundle. Training's side only; needs torch and openvino."""
 
 import shutil
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from classifier.bundle import Bundle, probe_pixels, write_bundle
+from classifier.choice import Choice, Machine
+from classifier.engine import Engine, load_chosen
+from classifier.explain_export import write_explanation
+from classifier.graph import save_graph, trace_network
+from classifier.measure import Check, measure
 from classifier.network import Network
-from classifier.openvino_engine import import_openvino
 from contract.errors import HostError, KennelError
 from contract.files import cannot_write, staging
-from contract.manifest import GRAPH_NAME, GRAPH_WEIGHTS_NAME, WEIGHTS_NAME, Manifest, Probe
+from contract.manifest import (
+    GRAPH_NAME,
+    GRAPH_WEIGHTS_NAME,
+    INT8_NAME,
+    INT8_WEIGHTS_NAME,
+    WEIGHTS_NAME,
+    Manifest,
+    Probe,
+    Variant,
+    VariantName,
+)
 
 _OTHER_BYTES = 2_000_000  # graph, report, probe
 
@@ -28,13 +42,27 @@ class Extra:
     path: Path
 
 
-def export_bundle(
-    network: Network, folder: Path, manifest: Manifest, extras: tuple[Extra, ...] = ()
-) -> Bundle:
-    """Write `network` to `folder` as a bundle: weights, graph, probe and `extras`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """What a bundle may hold besides float32, and what to measure each variant on."""
 
-    `manifest.probe` and `manifest.files` are filled in here. The network is moved to the CPU
-    and to evaluation mode.
+    check: Check
+    int8: Any = None  # an openvino.Model of the whole network; None: there is no int8
+    has_gpu: bool = False
+    threads: int = 0
+
+
+def export_bundle(
+    network: Network,
+    folder: Path,
+    manifest: Manifest,
+    extras: tuple[Extra, ...] = (),
+    variants: Variants | None = None,
+) -> Bundle:
+    """Write `network` to `folder` as a bundle: weights, graphs, probe and `extras`.
+
+    `manifest.probe`, `variants` and `files` are filled in here. The network is moved to the CPU
+    and to evaluation mode. Without `variants` there is float32 alone, and nothing is measured.
 
     Raises HostError: the folder is not writable or the disk is full. KennelError: the network
     answers NaN.
@@ -48,7 +76,16 @@ def export_bundle(
     manifest = replace(manifest, probe=Probe(probabilities=tuple(probabilities.tolist())))
     _check_room(network, folder)
     try:
-        return _write(network, folder, manifest, extras)
+        with staging(folder) as staged:
+            files = _write_networks(network, staged, manifest, variants)
+            if variants is not None:
+                written = replace(manifest, files=dict.fromkeys(files, ""))
+                bundle = Bundle(folder=staged, manifest=written)
+                manifest = replace(manifest, variants=tuple(_measure(bundle, variants)))
+                files = _without_refused(files, manifest)
+            for extra in extras:
+                files[extra.name] = Path(shutil.copy(extra.path, staged / extra.name))
+            return write_bundle(folder, manifest, files)
     except (OSError, SafetensorError) as error:
         raise cannot_write(folder, error) from error
 
@@ -56,7 +93,7 @@ def export_bundle(
 def _check_room(network: Network, folder: Path) -> None:
     """Refuse before the older bundle's folder fills up. Raises HostError."""
     weights = sum(value.nbytes for value in network.state_dict().values())
-    needed = 2 * weights + _OTHER_BYTES  # model.safetensors and model.bin
+    needed = int(2.25 * weights) + _OTHER_BYTES  # model.safetensors, model.bin, int8.bin
     folder = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     disk = shutil.disk_usage(folder)
     if disk.total and disk.free < needed:  # some network disks do not say how large they are
@@ -66,45 +103,46 @@ def _check_room(network: Network, folder: Path) -> None:
         )
 
 
-def _write(network: Network, folder: Path, manifest: Manifest, extras: tuple[Extra, ...]) -> Bundle:
-    with staging(folder) as staged:
-        files = {WEIGHTS_NAME: staged / WEIGHTS_NAME}
-        state = {name: value.contiguous() for name, value in network.state_dict().items()}
-        save_file(state, files[WEIGHTS_NAME])
-        export_graph(network, manifest.preprocess.crop_px, staged / GRAPH_NAME)
-        files |= {name: staged / name for name in (GRAPH_NAME, GRAPH_WEIGHTS_NAME)}
-        for extra in extras:
-            files[extra.name] = Path(shutil.copy(extra.path, staged / extra.name))
-        return write_bundle(folder, manifest, files)
+def _write_networks(
+    network: Network, staged: Path, manifest: Manifest, variants: Variants | None
+) -> dict[str, Path]:
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(state, staged / WEIGHTS_NAME)
+    save_graph(trace_network(network, manifest.preprocess.crop_px), staged / GRAPH_NAME)
+    names = [WEIGHTS_NAME, GRAPH_NAME, GRAPH_WEIGHTS_NAME]
+    if variants is not None and variants.int8 is not None:
+        save_graph(variants.int8, staged / INT8_NAME)
+        names += [INT8_NAME, INT8_WEIGHTS_NAME]
+    explanation = write_explanation(network, probe_pixels(manifest.preprocess), staged)
+    return {name: staged / name for name in names} | explanation
 
 
-class _Probabilities(nn.Module):
-    """The served function: uint8 (N, H, W, 3) to probabilities (N, K)."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images_NHWC: Tensor) -> Tensor:
-        return self.network(images_NHWC).softmax(dim=1)
+def _measure(bundle: Bundle, variants: Variants) -> Iterator[Variant]:
+    """Every variant that this machine can compute, on the pictures of the check."""
+    probe = probe_pixels(bundle.manifest.preprocess)
+    for engine in _engines(bundle, variants):
+        name: VariantName = engine.variant  # type: ignore[assignment]
+        yield measure(name, engine, probe, variants.check)
 
 
-def export_graph(network: Network, crop_px: int, path: Path) -> None:
-    """Write `network` with a softmax as OpenVINO IR in float32, any batch size.
+def _engines(bundle: Bundle, variants: Variants) -> Iterator[Engine]:
+    machine = Machine.here()
+    names: list[VariantName] = ["f32"]
+    names += ["bf16"] if "bf16" in machine.precisions else []
+    names += ["int8"] if variants.int8 is not None else []
+    for name in names:
+        choice = Choice(engine="openvino", variant=name, why="to be measured")
+        yield load_chosen(bundle, choice, threads=variants.threads)
+    if variants.has_gpu:
+        choice = Choice(engine="torch", variant="half", why="to be measured")
+        yield load_chosen(bundle, choice, threads=variants.threads)
 
-    Raises HostError: the folder is not writable or the disk is full.
-    """
-    openvino = import_openvino()
-    example = torch.zeros(2, crop_px, crop_px, 3, dtype=torch.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns about every Python `if` in torchvision
-        graph = openvino.convert_model(
-            _Probabilities(network).eval(),
-            example_input=example,
-            input=[-1, crop_px, crop_px, 3],
-        )
-    # float16 storage would move probabilities past the probe's tolerance on deep networks.
-    try:
-        openvino.save_model(graph, str(path), compress_to_fp16=False)
-    except RuntimeError as error:  # what it raises for a failed write
-        raise cannot_write(path, error) from error
+
+def _without_refused(files: dict[str, Path], manifest: Manifest) -> dict[str, Path]:
+    """int8 goes when it is out of tolerance: nobody would serve it, and it is a quarter more."""
+    int8 = manifest.variant("int8")
+    if int8 is None or not manifest.refusal(int8):
+        return files
+    return {
+        name: path for name, path in files.items() if name not in (INT8_NAME, INT8_WEIGHTS_NAME)
+    }

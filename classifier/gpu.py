@@ -51,6 +51,17 @@ def find_gpu(seconds: float = DRIVER_SECONDS) -> Gpu:
     return Gpu(is_usable=False, why="no GPU")
 
 
+def free_gpu_bytes() -> int | None:
+    """What this process may still take of the GPU that it uses; None without a usable one.
+
+    What torch keeps for later and nobody uses counts as free. Raises HostError as `find_gpu`.
+    """
+    if not find_gpu().is_usable:
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return int(free) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
 def _wait_for_driver(seconds: float) -> None:
     """Initialise the driver once, as torch is about to, in a thread that may be given up."""
     try:

@@ -12,8 +12,9 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from classifier.bombs import check_scans, check_tiles
 from contract.errors import ImageError, ImageTooLargeError
 from contract.limits import DEFAULT_LIMITS, Limits
 from contract.manifest import Preprocess
@@ -29,6 +30,18 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+# What undoes each EXIF orientation. Source: Exif 2.32, tag 0x0112.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BLOCK_VALUES = 1 << 20  # of a deep picture, scaled at a time: doubles of all of it take gigabytes
 # What Pillow raises for damaged files, format by format (its plugins are not consistent).
 _DECODE_ERRORS = (
     OSError,
@@ -111,12 +124,11 @@ def _open(data: bytes, short_px: int, limits: Limits) -> Image.Image:
         raise ImageTooLargeError(f"the picture is too large: {_reason(error)}") from None
     except _DECODE_ERRORS as error:
         raise ImageError(f"the picture cannot be opened: {_reason(error)}") from None
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLargeError(
-            f"the picture has {width} x {height} = {width * height:,} pixels; "
-            f"the limit is {limits.max_pixels:,}"
-        )
+    limits.check_size(*image.size)
+    if "progressive" in image.info:
+        check_scans(data)
+    if image.format == "JPEG2000":
+        check_tiles(data)
     try:
         _check_frames(image, limits)
         _shrink_while_decoding(image, short_px)
@@ -149,12 +161,16 @@ def _shrink_while_decoding(image: Image.Image, short_px: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block counts as none."""
+    """Apply the EXIF orientation; a damaged EXIF block counts as none.
+
+    Not ImageOps.exif_transpose: that copies a picture that is upright already.
+    """
     image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except _DECODE_ERRORS:
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -170,14 +186,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _scale_deep(values: NDArray[np.generic]) -> Pixels:
     """Grey of more than 8 bits to 8. White is the first of 1 (floats only), 255 and 65535 that no
     value exceeds, or else the largest value; 16-bit files always count to 65535."""
-    floats = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    step = max(1, _BLOCK_VALUES // max(1, values.shape[1]))
+    blocks = [values[row : row + step] for row in range(0, len(values), step)]
     if values.dtype.itemsize == 2:
         white = 65535.0
     else:
         ranges = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-        largest = float(floats.max())
+        largest = max(float(_finite(block).max()) for block in blocks)
         white = next((bound for bound in ranges if largest <= bound), largest)
-    return np.clip(np.rint(floats * (255.0 / white)), 0, 255).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for index, block in enumerate(blocks):
+        rows = slice(index * step, index * step + len(block))
+        scaled[rows] = np.clip(np.rint(_finite(block) * (255.0 / white)), 0, 255)
+    return scaled
+
+
+def _finite(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # a signalling NaN is one like any other
+        return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _cut(image: Image.Image, preprocess: Preprocess) -> Pixels:

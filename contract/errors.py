@@ -11,6 +11,8 @@ KennelError                       base: one line for the user, the traceback onl
     ImageTooLargeError            ... it is over a limit on bytes, pixels or frames
   BundleError                     the owner of the model: the bundle is incomplete or does not fit
     ProbeError                    ... it no longer computes what training computed
+  QuantizeError                   nobody: the network is served in float32 instead of int8
+  ExplainError                    nobody: this network's answers come without heat maps
   RequestError                    the caller of the endpoint; carries the HTTP status
     UserCodeError                 ... but the model's own code/inference.py failed: its owner
   UsageError                      the person at the terminal: the command line asks the impossible
@@ -74,6 +76,14 @@ class BundleError(KennelError):
 
 class ProbeError(BundleError):
     """The network of a bundle answers its probe picture differently than training did."""
+
+
+class QuantizeError(KennelError):
+    """A network that cannot be computed in int8. It is served in float32 instead."""
+
+
+class ExplainError(KennelError):
+    """A network, or a bundle, whose answers cannot be explained by a heat map; says why."""
 
 
 class RequestError(KennelError):

@@ -2,12 +2,14 @@
 
 import math
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 MEMINFO = Path("/proc/meminfo")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_limit() -> int:
@@ -26,6 +28,25 @@ def available_cpus(num_affine: int, cgroup_root: Path, membership: Path) -> int:
     """
     limits = [*_limits_v2(cgroup_root, membership), *_limits_v1(cgroup_root, membership)]
     return max(1, min([num_affine, *(math.ceil(limit) for limit in limits)]))
+
+
+def chip_name(cpuinfo: Path = CPUINFO) -> str:
+    """The processor's model, as Linux names it; the machine's architecture elsewhere."""
+    return _cpu_facts(cpuinfo).get("model name", platform.machine())
+
+
+def has_int8_instructions(cpuinfo: Path = CPUINFO) -> bool:
+    """True when the processor multiplies and adds bytes in one instruction (VNNI, AMX, dot)."""
+    facts = _cpu_facts(cpuinfo)
+    flags = set(f"{facts.get('flags', '')} {facts.get('Features', '')}".split())
+    return not flags.isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+
+
+def _cpu_facts(cpuinfo: Path) -> dict[str, str]:
+    """What the first processor says of itself."""
+    first = _text(cpuinfo).partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def free_memory_bytes() -> int:

@@ -136,6 +136,10 @@ class Hyperparameters:
         "arithmetic of the network; auto takes bf16 where the device has it",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    quantize: str = knob(
+        "auto", "Training", "int8 for serving on CPUs; auto: if the CPU trains or answers agree",
+        choices=("auto", "int8", "none"),
+    )  # fmt: skip
     seed: int = knob(
         0, "Training", "same seed and machine: bit-equal weights on the CPU", minimum=0
     )

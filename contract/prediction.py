@@ -1,5 +1,6 @@
 """Prediction: what the classifier says about one picture, with names, never bare numbers."""
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,9 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """`{"label", "probability", "top": [{"label", "probability"} ...]}`."""
-        top = [{"label": name, "probability": value} for name, value in self.ranked()[: self.top_k]]
+        # The first of self.ranked(), without sorting a thousand labels for five.
+        best = heapq.nlargest(self.top_k, range(len(self.labels)), self.probabilities.__getitem__)
+        top = [{"label": self.labels[i], "probability": self.probabilities[i]} for i in best]
         return {**top[0], "top": top}
 
     def to_verbose_json(self) -> dict[str, Any]:
@@ -47,5 +50,5 @@ def predictions_from_rows(
 ) -> list[Prediction]:
     """One Prediction a row of probabilities (pictures x classes)."""
     return [
-        Prediction(labels=labels, probabilities=tuple(map(float, row)), top_k=top_k) for row in rows
+        Prediction(labels=labels, probabilities=tuple(row), top_k=top_k) for row in rows
     ]

@@ -17,10 +17,11 @@ from control.command_predict import PREDICT
 from control.command_report import LIST, REPORT
 from control.command_run import RUN
 from control.command_serve import SERVE
+from control.command_transform import TRANSFORM
 from control.parser import Command, parse
 from control.terminal import complain, say
 
-COMMANDS: tuple[Command, ...] = (RUN, SERVE, PREDICT, REPORT, LIST, DOCTOR, DEMO)
+COMMANDS: tuple[Command, ...] = (RUN, SERVE, PREDICT, TRANSFORM, REPORT, LIST, DOCTOR, DEMO)
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
 

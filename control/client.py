@@ -22,10 +22,30 @@ PING_SECONDS = 2.0
 def is_ready(url: str) -> bool:
     """True when GET /ping answers 200 within two seconds."""
     try:
-        with _opener(url).open(f"{_base(url)}/ping", timeout=PING_SECONDS) as answer:
+        with _opener(url).open(f"{base_url(url)}/ping", timeout=PING_SECONDS) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
+
+
+def get_json(url: str, path: str) -> dict[str, Any]:
+    """The object that GET `path` answers; empty where a server has no such path.
+
+    Raises HostError when nobody answers.
+    """
+    from urllib.error import HTTPError
+
+    try:
+        with _opener(url).open(f"{base_url(url)}{path}", timeout=ANSWER_SECONDS) as answer:
+            value = json.loads(answer.read())
+    except HTTPError as error:
+        error.close()
+        return {}
+    except OSError as error:
+        raise _nobody(url, error) from None
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def ask(url: str, picture: bytes) -> dict[str, Any]:
@@ -37,7 +57,7 @@ def ask(url: str, picture: bytes) -> dict[str, Any]:
     from urllib.request import Request
 
     request = Request(
-        f"{_base(url)}/invocations",
+        f"{base_url(url)}/invocations",
         data=picture,
         headers={"Content-Type": "application/octet-stream", "Accept": "application/json"},
     )
@@ -46,12 +66,9 @@ def ask(url: str, picture: bytes) -> dict[str, Any]:
             body = answer.read()
     except HTTPError as error:
         with error:
-            raise RequestError(error.code, _message(error.read(), error.code)) from None
+            raise RequestError(error.code, message_of(error.read(), error.code)) from None
     except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise HostError(
-            f"nothing answers at {url} ({reason}): start `kennel serve RUN`, or give --bundle"
-        ) from None
+        raise _nobody(url, error) from None
     return _prediction(body, url)
 
 
@@ -65,12 +82,19 @@ def read_picture(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _base(url: str) -> str:
+def base_url(url: str) -> str:
     """The server's address: a pasted .../invocations or a closing slash is fine."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"--url: expected e.g. http://127.0.0.1:8080, got {url!r}")
     return url.rstrip("/").removesuffix("/invocations")
+
+
+def _nobody(url: str, error: OSError) -> HostError:
+    reason = getattr(error, "reason", error)
+    return HostError(
+        f"nothing answers at {url} ({reason}): start `kennel serve RUN`, or give --bundle"
+    )
 
 
 def _opener(url: str) -> "OpenerDirector":
@@ -80,7 +104,7 @@ def _opener(url: str) -> "OpenerDirector":
     return build_opener(ProxyHandler({})) if urlsplit(url).hostname in LOOPBACK else build_opener()
 
 
-def _message(body: bytes, status: int) -> str:
+def message_of(body: bytes, status: int) -> str:
     """The `message` of an error's JSON body, or the beginning of whatever came."""
     try:
         return str(json.loads(body)["message"])

@@ -39,6 +39,7 @@ class ContainerServerPlan(ServerPlan):
         """The whole command. The model cannot be written, as on an endpoint."""
         return (
             *("docker", "run", "--pull=never", f"--name={self.name}", f"--label={LABEL}"),
+            "--env=KENNEL_METRICS=true",
             f"--publish={self.host or ANY_HOST}:{self.port}:{PORT_INSIDE}",
             *caller_options(self.engine),
             *gpu_options(self.engine, self.gpus),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class ServerPlan:
         """Start it; its output goes to `output` or is inherited."""
         return start_child(
             self.command,
-            extra=our_variables(),
+            extra={"KENNEL_METRICS": os.environ.get("KENNEL_METRICS", "true"), **our_variables()},
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
         )

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ _READERS: dict[tuple[int, int], Callable[[io.BytesIO], tuple[tuple[int, ...], bo
     (1, 0): _FORMAT.read_array_header_1_0,
     (2, 0): _FORMAT.read_array_header_2_0,
 }
+# What numpy raises for a header that is no literal of Python, or one that is nested too deep.
+UNREADABLE = (
+    ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError,
+)  # fmt: skip
 EXPECTED = "uint8 pixels of shape (height, width, 3) or (pictures, height, width, 3), R G B"
 
 
@@ -28,7 +33,7 @@ def read_arrays(body: bytes) -> list[Pixels]:
     try:
         version = _FORMAT.read_magic(stream)
         shape, is_fortran, dtype = _READERS[version](stream)
-    except (ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise RequestError(400, f"the body is no .npy file: {_line(error)}") from None
     if dtype != np.uint8:
         raise RequestError(422, f"expected {EXPECTED}, got type {dtype}; no float pixels")

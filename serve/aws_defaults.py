@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.engine import has_nvidia_gpu
+from classifier.choice import has_nvidia_gpu
 from contract.errors import BundleError, RequestError
 from serve.invocation import Answer
 

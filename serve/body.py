@@ -9,8 +9,7 @@ from gunicorn.http.errors import ParseException
 from contract.errors import RequestError
 
 CHUNK_BYTES = 1024 * 1024
-DISCARD_BYTES = 64 * CHUNK_BYTES
-DISCARD_SECONDS = 5.0
+DISCARD_SECONDS = 0.1
 # What reading raises when the client hangs up or its chunks are malformed.
 BROKEN = (OSError, ParseException)
 
@@ -39,7 +38,8 @@ def read_body(
     size = 0
     while True:
         try:
-            chunk = stream.read(CHUNK_BYTES)
+            # Never waits for more than the first byte over the limit.
+            chunk = stream.read(min(CHUNK_BYTES, limit_bytes - size + 1))
         except TimeoutError:
             raise RequestError(
                 408, f"the body stalled for {timeout_seconds:g} s after {size:,} bytes; send again"
@@ -58,21 +58,23 @@ def read_body(
 
 
 def discard_body(stream: Stream, environ: Mapping[str, Any]) -> None:
-    """Read and forget what is left, so that the client is listening when the refusal arrives.
+    """Read and forget what has arrived, so that the connection can be used again.
 
-    A connection that is closed on unread bytes is reset, and the answer is lost with it.
+    When there is more to come, the answer is the connection's last. The worker then reads the
+    rest beside its other work: closing on unread bytes would lose the answer.
     """
     deadline = time.monotonic() + DISCARD_SECONDS
-    left = DISCARD_BYTES
-    while left > 0 and (seconds := deadline - time.monotonic()) > 0:
-        _limit_waiting(environ, seconds)
+    while (seconds := deadline - time.monotonic()) > 0:
+        _limit_waiting(environ, seconds, longer=False)
         try:
             chunk = stream.read(CHUNK_BYTES)
         except BROKEN:
-            return
+            break
         if not chunk:
             return
-        left -= len(chunk)
+    connection = environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.end_after_answer()
 
 
 def _declared_bytes(environ: Mapping[str, Any]) -> int | None:
@@ -80,11 +82,11 @@ def _declared_bytes(environ: Mapping[str, Any]) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _limit_waiting(environ: Mapping[str, Any], seconds: float) -> None:
-    """A client that sends nothing may not hold a thread for ever."""
-    sock = environ.get("gunicorn.socket")
-    if sock is not None:
-        sock.settimeout(seconds)
+def _limit_waiting(environ: Mapping[str, Any], seconds: float, *, longer: bool = True) -> None:
+    """A client that sends little or nothing may not hold a thread for ever."""
+    connection = environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.allow(seconds, longer=longer)
 
 
 def _too_large(size: str, limit_bytes: int) -> RequestError:

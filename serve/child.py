@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = read_settings()
     logging.config.dictConfig(log_config(settings.log_level))
     # The server logs each request already; errors, with their tracebacks, are ours.
-    logging.getLogger("serve.app").setLevel(logging.WARNING)
+    logging.getLogger("serve.exchange").setLevel(logging.WARNING)
     with socket.socket(fileno=int(arguments[0])) as link:
         service = _load(settings, link)
         if service is None:

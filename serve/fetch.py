@@ -5,8 +5,10 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -16,6 +18,9 @@ from serve.settings import ServeSettings
 MAX_REDIRECTS = 3
 PORTS = {"http": 80, "https": 443}
 HEADERS = {"Accept": "image/*", "Connection": "close", "User-Agent": "kennel"}
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+UNICAST = ipaddress.ip_network("2000::/3")  # all that is allocated of IPv6
+SPECIAL = ipaddress.ip_network("192.0.0.0/24")  # some clouds' metadata; Python calls it global
 _CHUNK_BYTES = 64 * 1024
 _ENTRY = re.compile(r"(?P<name>(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -117,6 +122,7 @@ class Fetcher:
             sock = stack.enter_context(
                 socket.create_connection((address, port), timeout=_remaining(deadline))
             )
+            stack.enter_context(_cut_off(sock, _remaining(deadline)))
             if parts.scheme == "https":
                 context = ssl.create_default_context()
                 sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
@@ -157,13 +163,41 @@ class Fetcher:
                     413, f"url: the answer has over {self._max_bytes:,} bytes: the limit"
                 )
             chunks.append(chunk)
+        _remaining(deadline)  # an answer that was cut off looks like one that has ended
         return b"".join(chunks)
 
 
 def _is_public(address: str) -> bool:
+    """True for what anybody on the internet can reach; also told of the IPv4 inside an IPv6."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return (mapped or ip).is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped
+        if inner is None and ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is None:
+            is_tunnel = ip.sixtofour is not None or ip.teredo is not None
+            return ip in UNICAST and ip.is_global and not is_tunnel
+        ip = inner
+    return ip.is_global and not ip.is_multicast and ip not in SPECIAL
+
+
+@contextmanager
+def _cut_off(sock: socket.socket, seconds: float) -> Iterator[None]:
+    """Hang up when the time is over: with a limit for each read, headers might trickle for ever."""
+    with sock.dup() as handle:  # TLS takes the descriptor of the other one
+        timer = threading.Timer(seconds, _hang_up, (handle,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _remaining(deadline: float) -> float:

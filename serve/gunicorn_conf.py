@@ -1,10 +1,13 @@
 """gunicorn's settings, each with its reason. gunicorn executes this file; nothing else reads it."""
 
 import os
+import shutil
 import tempfile
+from typing import Any
 
 from contract.host import cpu_limit
 from serve.log import log_config
+from serve.remembered import scratch_folder
 from serve.settings import MAX_CHANGES, read_settings
 
 _settings = read_settings()
@@ -43,6 +46,14 @@ worker_tmp_dir = _heartbeat_dir()
 # Requests are logged by the application, without /ping; there is no access log, no control
 # socket and no other file to write, so the root may be read-only.
 accesslog = None
+logger_class = "serve.gunicorn_log.QuietLogger"
 logconfig_dict = log_config(_settings.log_level)
 control_socket_disable = True
 proc_name = "kennel-serve"
+
+
+def on_exit(server: Any) -> None:
+    """The server ends: what its processes remembered and unpacked goes."""
+    del server
+    if _settings.multi_model and (folder := scratch_folder(os.getpid())):
+        shutil.rmtree(folder, ignore_errors=True)

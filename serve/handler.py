@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from contract.errors import BundleError, KennelError, RequestError, UserCodeError
 from serve.context import Context
+from serve.explain import refuse_explanation
 from serve.invocation import Answer, Invocation
 from serve.user_code import UserCode, call
 
@@ -90,6 +91,8 @@ class UserModel:
         accept = (invocation.accept or "").strip()
         if accept in ("", "*/*"):
             accept = self._default_accept
+        if not self._code.has("transform_fn") and not self._code.has("output_fn"):
+            refuse_explanation(accept)  # they may have an explanation of their own
         # A body without a type is unstated bytes (RFC 9110 section 8.3).
         content_type = invocation.content_type or "application/octet-stream"
         with self._my_turn():

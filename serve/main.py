@@ -15,9 +15,17 @@ from pathlib import Path
 
 from contract.errors import HostError, KennelError
 from contract.host import cpu_limit
+from serve.emf import check_namespace
 from serve.fetch import Fetcher
+from serve.lanes import lane_count
 from serve.log import log_config
-from serve.settings import VARIABLES, ServeSettings, read_settings, write_settings
+from serve.settings import (
+    VARIABLES,
+    ServeSettings,
+    cpus_of_one,
+    read_settings,
+    write_settings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KennelError as error:
         log.critical("cannot serve: %s", error)
         return error.exit_code
-    num_cpus = cpu_limit()
     if settings.multi_model and settings.workers > 1:
         log.warning("a multi-model server is one process: the number of workers is not used")
     log.info(
@@ -44,10 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings.port,
         extra={
             "fields": {
-                "cpus": num_cpus,
-                "threads": settings.threads or num_cpus,
+                "cpus": cpu_limit(),
+                "lanes": lane_count(cpus_of_one(settings)),
                 "workers": 1 if settings.multi_model else settings.workers,
                 "engine": settings.engine,
+                "variant": settings.variant,
             }
         },
     )  # fmt: skip
@@ -75,6 +83,12 @@ def gunicorn_command() -> list[str]:
 def check(settings: ServeSettings) -> None:
     """Fail before anything starts. Raises SpecError for a setting, HostError for a taken port."""
     Fetcher(settings)
+    if settings.emf_seconds:
+        check_namespace(settings.emf_namespace)
+    if settings.models_dir and not Path(settings.models_dir).is_dir():
+        raise HostError(
+            f"KENNEL_MODELS_DIR: there is no folder {settings.models_dir}; mount it, or correct it"
+        )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from classifier.bundle import Bundle
+from classifier.explain import Explainer
 from classifier.preprocess import Pixels
 from contract.errors import BundleError, RequestError, SpecError, UserCodeError
 from contract.manifest import MANIFEST_NAME, Preprocess
 from contract.prediction import Prediction, predictions_from_rows
 from serve.answer import negotiate, write_answer
 from serve.aws_defaults import AwsDefaults, torch_files
+from serve.explain import METHOD, Explanations, explanation_of
 from serve.handler import Defaults, UserModel
 from serve.invocation import Answer, Invocation, Model
+from serve.lanes import Lanes, Work, lane_count
 from serve.request import PictureReader
 from serve.settings import ServeSettings
+from serve.telemetry import Telemetry
 from serve.user_code import UserCode, find_user_code, load_user_code
 
 log = logging.getLogger(__name__)
@@ -29,7 +35,15 @@ class Classifies(Protocol):
     preprocess: Preprocess
     top_k: int
     engine_name: str
+    variant: str
+    why: str
     device: str
+    batch_size: int
+    bundle: Bundle
+
+    def probabilities(self, images: Pixels) -> NDArray[np.float32]:
+        """float32 (pictures, labels) of uint8 (pictures, crop, crop, 3)."""
+        ...
 
     def predict(self, images: Pixels) -> list[Prediction]:
         """One Prediction a picture of uint8 (pictures, crop, crop, 3)."""
@@ -39,9 +53,25 @@ class Classifies(Protocol):
 class KennelModel:
     """A bundle served as it is; also the defaults of user code that brings no model_fn."""
 
-    def __init__(self, classifier: Classifies, settings: ServeSettings, num_cpus: int) -> None:
+    def __init__(self, classifier: Classifies, settings: ServeSettings, lanes: Lanes) -> None:
         self._classifier = classifier
-        self._reader = PictureReader(classifier.preprocess, settings, num_cpus)
+        self._lanes = lanes
+        self._reader = PictureReader(classifier.preprocess, settings)
+        self._work = Work(
+            decode=self._reader.decode,
+            compute=classifier.probabilities,
+            batch_size=classifier.batch_size,
+        )
+        # One thread: heat maps are for people, who must not slow down everybody else.
+        self._explainer = Explainer(classifier.bundle, threads=1)
+        self._explanations = Explanations(
+            self._explainer,
+            lanes,
+            self._work,
+            labels=classifier.labels,
+            top_k=classifier.top_k,
+            timeout_seconds=settings.timeout_seconds,
+        )
         self._default_accept = settings.default_accept
         self.gpu_id = 0 if classifier.device.startswith("cuda") else None
 
@@ -49,16 +79,25 @@ class KennelModel:
         """Facts for /ping and the page."""
         return {
             "engine": self._classifier.engine_name,
+            "variant": self._classifier.variant,
+            "why": self._classifier.why,
+            "batch_size": self._classifier.batch_size,
             "device": self._classifier.device,
             "num_labels": len(self._classifier.labels),
             "image_size": self._classifier.preprocess.crop_px,
+            **({} if self._explainer.reason() else {"explain": METHOD}),
         }
 
     def answer(self, invocation: Invocation) -> Answer:
         """Raises RequestError and ImageError."""
+        if (explanation := explanation_of(invocation.accept)) is not None:
+            sources = self._reader.sources(invocation.body, invocation.content_type)
+            return self._explanations.answer(explanation, sources)
         form = negotiate(invocation.accept, self._default_accept)  # before any work is done
-        images = self._reader.read(invocation.body, invocation.content_type)
-        return write_answer(self._classifier.predict(images), form)
+        sources = self._reader.sources(invocation.body, invocation.content_type)
+        rows = self._lanes.run(self._work, sources)
+        labels, top_k = self._classifier.labels, self._classifier.top_k
+        return write_answer(predictions_from_rows(rows.tolist(), labels, top_k), form)
 
     def close(self) -> None:
         """Nothing: memory goes with the last reference."""
@@ -102,8 +141,10 @@ class KennelModel:
         return predictions_from_rows(rows.tolist(), self._classifier.labels, self._classifier.top_k)
 
 
-def load_model(settings: ServeSettings, num_cpus: int) -> Model:
+def load_model(settings: ServeSettings, num_cpus: int, lanes: Lanes | None = None) -> Model:
     """Load, probe and warm what SageMaker unpacked. Takes seconds; called once a process.
+
+    `lanes`: those of the process, where several models share them.
 
     Raises BundleError: the folder holds nothing that we can serve, or what it holds is damaged.
     """
@@ -112,7 +153,8 @@ def load_model(settings: ServeSettings, num_cpus: int) -> Model:
     if path is None and settings.program != "inference.py":
         log.warning("SAGEMAKER_PROGRAM %s is in no code/ folder: not used", settings.program)
     code = load_user_code(path) if path else None
-    defaults = _defaults(model_dir, code, settings, num_cpus)
+    lanes = lanes or new_lanes(settings, num_cpus)
+    defaults = _defaults(model_dir, code, settings, lanes)
     if code is None:
         if isinstance(defaults, KennelModel):
             return defaults
@@ -124,6 +166,11 @@ def load_model(settings: ServeSettings, num_cpus: int) -> Model:
         default_accept=settings.default_accept,
         timeout_seconds=settings.timeout_seconds,
     )
+
+
+def new_lanes(settings: ServeSettings, num_cpus: int, telemetry: Telemetry | None = None) -> Lanes:
+    """The lanes of one process; as many pictures may wait as requests may be in flight."""
+    return Lanes(lane_count(num_cpus), settings.max_in_flight, settings.timeout_seconds, telemetry)
 
 
 def find_model_dir(folder: Path) -> Path:
@@ -146,7 +193,7 @@ def find_model_dir(folder: Path) -> Path:
 
 
 def _defaults(
-    model_dir: Path, code: UserCode | None, settings: ServeSettings, num_cpus: int
+    model_dir: Path, code: UserCode | None, settings: ServeSettings, lanes: Lanes
 ) -> Defaults | KennelModel:
     has_own_model = code is not None and code.has("model_fn")
     if not has_own_model and (model_dir / MANIFEST_NAME).is_file():
@@ -154,8 +201,14 @@ def _defaults(
 
         if code is None:
             _check_default_accept(settings.default_accept)
-        classifier = Classifier.load(model_dir, settings.engine, settings.threads or num_cpus)
-        return KennelModel(classifier, settings, num_cpus)
+        classifier = Classifier.load(
+            model_dir,
+            settings.engine,
+            settings.variant,
+            lanes=lanes.num_lanes,
+            batch_size=settings.batch_size,
+        )
+        return KennelModel(classifier, settings, lanes)
     if code is None and not torch_files(model_dir):
         held = ", ".join(sorted(path.name for path in model_dir.iterdir())[:8]) or "nothing"
         raise BundleError(

@@ -1,60 +1,46 @@
 """Models: those that a multi-model server holds, by name. Load, list, ask, unload; thread-safe."""
 
 import logging
-import os
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from contract.errors import RequestError
-from contract.manifest import MANIFEST_NAME
+from serve.hosted import Hosted, State, find_folder, is_program, settings_for
 from serve.invocation import Answer, Invocation, Model
 from serve.isolated import IsolatedModel
-from serve.memory import MIB, MemoryBudget, bundle_bytes, give_back, process_bytes
-from serve.model import find_model_dir, load_model
+from serve.memory import MemoryBudget, bundle_need, give_back, process_need
+from serve.model import load_model, new_lanes
+from serve.remembered import Remembered
 from serve.service import BUSY_RETRY_SECONDS, Status
 from serve.settings import MAX_CHANGES, ServeSettings
-from serve.user_code import find_user_code
+from serve.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
 CUT_OFF_SECONDS = 10.0  # for requests to fail whose model was closed under them
-
-
-class State(StrEnum):
-    """Where a model is between its first load and its last byte."""
-
-    LOADING = "loading"
-    READY = "loaded"
-    UNLOADING = "unloading"
-
-
-class Hosted:
-    """One model under its name."""
-
-    def __init__(self, name: str, url: str) -> None:
-        self.name, self.url = name, url
-        self.state = State.LOADING
-        self.model: Model | None = None
-        self.in_flight = 0
-
-    def answer(self, invocation: Invocation) -> Answer:
-        """The model's answer. No reference to the model outlives the call."""
-        assert self.model is not None
-        return self.model.answer(invocation)
+# How long a request waits for a model that is loaded again. SageMaker's caller waits 60 s in all.
+RESTORE_WAIT_SECONDS = 30.0
 
 
 class Models:
     """The registry behind /models. A name is a key and nothing else; the url says where."""
 
-    def __init__(self, settings: ServeSettings, num_cpus: int, budget: MemoryBudget) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        num_cpus: int,
+        budget: MemoryBudget,
+        remembered: Remembered | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._settings, self._num_cpus, self._budget = settings, num_cpus, budget
+        self._lanes = new_lanes(settings, num_cpus, telemetry)  # shared by all models
+        self._remembered = remembered or Remembered(None)
         self._hosted: dict[str, Hosted] = {}
         self._changed = threading.Condition()
         self._changes = threading.BoundedSemaphore(MAX_CHANGES)
@@ -65,11 +51,18 @@ class Models:
     def describe(self) -> dict[str, Any]:
         """Facts for /ping."""
         reason = {"reason": self.reason} if self.reason else {}
-        return {"status": str(self.status), **reason, "num_models": len(self._ready_names())}
+        return {"status": str(self.status), **reason, "num_models": len(self.names())}
 
     def mark_broken(self, reason: str) -> None:
         """Make /ping fail from now on, so that the platform replaces this container."""
         self.status, self.reason = Status.BROKEN, " ".join(reason.split())[:300]
+
+    def expect(self, entries: Mapping[str, str]) -> list[Hosted]:
+        """Count these (url by name) as loaded already; `bring_up` or `forget` follows for each."""
+        with self._changed:
+            hosted = [Hosted(name, url, State.RESTORING) for name, url in entries.items()]
+            self._hosted.update({item.name: item for item in hosted})
+            return hosted
 
     def load(self, name: str, url: str) -> None:
         """The model answers when this returns; when it fails, nothing is left behind.
@@ -78,21 +71,33 @@ class Models:
         when there is nothing at the url; 507 when the model does not fit. BundleError and its
         kind when what is there cannot be served, MemoryError when it turned out too large.
         """
-        started = time.monotonic()
         with self._change():
             hosted = self._claim(name, url)
             try:
-                hosted.model = self._read(name, find_folder(url))
+                self.bring_up(hosted)
             except BaseException:
-                self._forget(hosted)
+                self.forget(hosted)
                 raise
-            facts = hosted.model.describe()
-            with self._changed:
-                hosted.state = State.READY  # from here on somebody else may unload it
+
+    def bring_up(self, hosted: Hosted) -> None:
+        """Load it; from here on it answers, and somebody may unload it. Raises as `load`."""
+        started = time.monotonic()
+        hosted.model = self._read(hosted.name, find_folder(hosted.url))
+        facts = hosted.model.describe()
+        self._remembered.add(hosted.name, hosted.url)
+        with self._changed:
+            hosted.state = State.READY
+            self._changed.notify_all()
         seconds = round(time.monotonic() - started, 2)
-        log.info(
-            "loaded", extra={"fields": {**facts, "model": name, "url": url, "seconds": seconds}}
-        )
+        fields = {**facts, "model": hosted.name, "url": hosted.url, "seconds": seconds}
+        log.info("loaded", extra={"fields": fields})
+
+    def forget(self, hosted: Hosted) -> None:
+        """Its name is free; who waits for it is told that it is not loaded."""
+        with self._changed:
+            del self._hosted[hosted.name]
+            hosted.state = State.UNLOADING
+            self._changed.notify_all()
 
     def unload(self, name: str) -> None:
         """Wait for the requests in flight, then free the memory: it is free when this returns.
@@ -106,21 +111,37 @@ class Models:
             hosted.model = None
             give_back()
             self._budget.release(name)
-            self._forget(hosted)
+            self._remembered.remove(name)
+            self.forget(hosted)
         log.info("unloaded", extra={"fields": {"model": name, "url": hosted.url}})
 
-    def find(self, name: str) -> Hosted:
-        """A loaded model. Raises RequestError 404."""
+    def look_up(self, name: str) -> Hosted:
+        """A model that counts as loaded. Raises RequestError 404."""
         with self._changed:
             hosted = self._hosted.get(name)
-            if hosted is None or hosted.state is not State.READY:
+            if hosted is None or not hosted.is_listed:
                 how = "not loaded" if hosted is None else f"{hosted.state} just now"
                 raise RequestError(404, f"model {name[:100]!r} is {how}; see GET /models")
             return hosted
 
+    def find(self, name: str) -> Hosted:
+        """A model that can answer. Raises RequestError: 404, or 503 while it is loaded again."""
+        seconds = min(RESTORE_WAIT_SECONDS, self._settings.timeout_seconds)
+        with self._changed:
+            hosted = self.look_up(name)
+            self._changed.wait_for(lambda: hosted.state is not State.RESTORING, seconds)
+            if hosted.state is State.RESTORING:
+                raise RequestError(503, f"model {name[:100]!r} is being loaded again", 5)
+            return self.look_up(name)
+
+    def names(self) -> list[str]:
+        """Of the models that count as loaded, in order."""
+        with self._changed:
+            return sorted(name for name, hosted in self._hosted.items() if hosted.is_listed)
+
     def page(self, limit: int, after: str) -> tuple[list[Hosted], bool]:
-        """At most `limit` loaded models in the order of their names, and whether more follow."""
-        names = self._ready_names()
+        """At most `limit` models in the order of their names, and whether more follow."""
+        names = self.names()
         first = bisect_right(names, after) if after else 0
         with self._changed:
             chosen = [self._hosted[n] for n in names[first : first + limit] if n in self._hosted]
@@ -129,7 +150,14 @@ class Models:
     @contextmanager
     def admit(self, name: str) -> Iterator[Callable[[Invocation], Answer]]:
         """Room for one request, taken before its body is read. Raises RequestError 404 or 503."""
-        self.find(name)
+        self.look_up(name)
+        with self.slot():
+            self.find(name)
+            yield lambda invocation: self.answer(name, invocation)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """One of the requests that may be at work. Raises RequestError 503."""
         if self.status is not Status.READY:
             raise RequestError(503, "this server is broken; see /ping", BUSY_RETRY_SECONDS)
         if not self._slots.acquire(blocking=False):
@@ -139,11 +167,12 @@ class Models:
                 BUSY_RETRY_SECONDS,
             )
         try:
-            yield lambda invocation: self._answer(name, invocation)
+            yield
         finally:
             self._slots.release()
 
-    def _answer(self, name: str, invocation: Invocation) -> Answer:
+    def answer(self, name: str, invocation: Invocation) -> Answer:
+        """The answer of a loaded model. Raises RequestError 404, and what the model raises."""
         with self._changed:  # again: it may have gone while the body arrived
             hosted = self.find(name)
             hosted.in_flight += 1
@@ -157,10 +186,12 @@ class Models:
     def _read(self, name: str, folder: Path) -> Model:
         settings = settings_for(folder, self._settings)
         brings_code = is_program(folder, settings)
-        needed = process_bytes(folder) if brings_code else bundle_bytes(folder)
-        with self._budget.room_for(name, needed):
-            log.debug("loading %s: about %d MiB", folder, needed // MIB)
-            return IsolatedModel(settings) if brings_code else load_model(settings, self._num_cpus)
+        need = process_need(folder) if brings_code else bundle_need(folder)
+        with self._budget.room_for(name, need):
+            log.debug("loading %s: %s", folder, need)
+            if brings_code:
+                return IsolatedModel(settings)
+            return load_model(settings, self._num_cpus, self._lanes)
 
     def _claim(self, name: str, url: str) -> Hosted:
         with self._changed:
@@ -197,14 +228,6 @@ class Models:
         with self._changed:
             return self._changed.wait_for(lambda: hosted.in_flight == 0, seconds)
 
-    def _forget(self, hosted: Hosted) -> None:
-        with self._changed:
-            del self._hosted[hosted.name]
-
-    def _ready_names(self) -> list[str]:
-        with self._changed:
-            return sorted(n for n, item in self._hosted.items() if item.state is State.READY)
-
     @contextmanager
     def _change(self) -> Iterator[None]:
         if not self._changes.acquire(blocking=False):
@@ -215,28 +238,3 @@ class Models:
             yield
         finally:
             self._changes.release()
-
-
-def find_folder(url: str) -> Path:
-    """Where the url points: a path of this container, from its root when relative.
-
-    Raises RequestError: 400 for an address of another kind, 404 when no folder is there.
-    """
-    if "://" in url:
-        raise RequestError(400, f"url {url[:200]!r}: expected the path of a folder, no address")
-    folder = Path("/", url)
-    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        raise RequestError(404, f"url {url[:200]!r}: there is no folder {str(folder)[:200]}")
-    return folder
-
-
-def settings_for(folder: Path, settings: ServeSettings) -> ServeSettings:
-    """The settings of one model. User code is its own: no /opt/ml/code is looked at."""
-    return replace(settings, bundle=str(folder), base_dir=str(folder))
-
-
-def is_program(folder: Path, settings: ServeSettings) -> bool:
-    """True when serving the model means running what somebody else wrote: code or TorchScript."""
-    model_dir = find_model_dir(folder)
-    has_code = find_user_code(model_dir, Path(settings.base_dir), settings.program) is not None
-    return has_code or not (model_dir / MANIFEST_NAME).is_file()

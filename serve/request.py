@@ -1,9 +1,7 @@
 """Requests: a body and its Content-Type become the pixels that the network takes."""
 
 import io
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -11,11 +9,13 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from classifier.preprocess import Pixels, decode_picture, fit_array
-from contract.errors import ImageError, ImageTooLargeError, RequestError
+from contract.errors import ImageTooLargeError, RequestError
 from contract.manifest import Preprocess
 from serve.array import read_arrays
 from serve.fetch import Fetcher
 from serve.json_body import Url, read_json_pictures
+from serve.json_lines import JSON_LINES, read_json_lines
+from serve.recordio import RECORDIO, read_records
 from serve.settings import ServeSettings
 
 Source = bytes | Pixels | Url
@@ -27,29 +27,34 @@ PICTURE_TYPES = frozenset(
 )
 ACCEPTED = (
     "image/*, application/x-image, application/octet-stream, application/json, "
-    "multipart/form-data, application/x-npy"
+    "application/jsonlines, application/x-recordio, multipart/form-data, application/x-npy"
 )
 
 
 class PictureReader:
     """Turns request bodies into arrays. One for the process; called from many threads."""
 
-    def __init__(self, preprocess: Preprocess, settings: ServeSettings, num_cpus: int) -> None:
+    def __init__(self, preprocess: Preprocess, settings: ServeSettings) -> None:
         self._preprocess = preprocess
         self._settings = settings
         self._fetcher = Fetcher(settings) if settings.url_hosts else None
-        # More decoders than CPUs gain nothing, and each may hold hundreds of megabytes.
-        self._slots = threading.BoundedSemaphore(num_cpus)
 
     def read(self, body: bytes, content_type: str | None) -> Pixels:
-        """Decode every picture of a request.
+        """Decode every picture of a request here and now: for user code, which runs alone.
 
         Returns:
             uint8, (pictures, crop, crop, 3), in the order they were sent.
 
         Raises:
             RequestError: 400, 413, 415 or 422, about the request as a whole.
-            ImageError: one picture is damaged or too large; says which.
+            ImageError: one picture is damaged or too large.
+        """
+        return np.stack([self.decode(source) for source in self.sources(body, content_type)])
+
+    def sources(self, body: bytes, content_type: str | None) -> list[Source]:
+        """The pictures of a request, not decoded yet; those behind a `url` are fetched.
+
+        Raises RequestError: 400, 413, 415 or 422.
         """
         sources = self._sources(body, content_type)
         limit = self._settings.max_pictures
@@ -57,14 +62,15 @@ class PictureReader:
             raise RequestError(
                 413, f"the request has {len(sources)} pictures; the limit is {limit} a request"
             )
-        pixels = []
-        for index, source in enumerate(sources):
-            where = f"picture {index + 1} of {len(sources)}: " if len(sources) > 1 else ""
-            try:
-                pixels.append(self._decode(source))
-            except (ImageError, RequestError) as error:
-                raise _prefixed(error, where) from error.__cause__
-        return np.stack(pixels)
+        return [self._fetched(item) if isinstance(item, Url) else item for item in sources]
+
+    def decode(self, source: Source) -> Pixels:
+        """One picture as the network takes it. Raises ImageError."""
+        assert not isinstance(source, Url)
+        if isinstance(source, bytes):
+            return decode_picture(source, self._preprocess, self._settings.picture_limits)
+        self._check_pixels(source)
+        return fit_array(source, self._preprocess)
 
     def fit(self, pixels: Pixels) -> Pixels:
         """Pixels of a user's own input_fn, (H, W, 3) or (N, H, W, 3), as the network takes them."""
@@ -80,6 +86,11 @@ class PictureReader:
             return [body]
         if kind == "application/json":
             return list(read_json_pictures(body, self._settings.max_json_depth))
+        if kind in JSON_LINES:
+            depth, most = self._settings.max_json_depth, self._settings.max_pictures
+            return list(read_json_lines(body, depth, most))
+        if kind == RECORDIO:
+            return list(read_records(body, self._settings.max_pictures))
         if kind == "multipart/form-data":
             return list(_read_form(body, kind, options, self._settings.max_pictures))
         if kind == "application/x-npy":
@@ -88,20 +99,14 @@ class PictureReader:
             415, f"Content-Type {kind[:100]!r} is not one we read; send one of {ACCEPTED}"
         )
 
-    def _decode(self, source: Source) -> Pixels:
-        if isinstance(source, Url):
-            if self._fetcher is None:
-                raise RequestError(
-                    422,
-                    "`url` is switched off on this endpoint; send the picture itself, or have the "
-                    "operator list the host in KENNEL_URL_HOSTS",
-                )
-            source = self._fetcher.fetch(source.text)
-        with self._slot():
-            if isinstance(source, bytes):
-                return decode_picture(source, self._preprocess, self._settings.picture_limits)
-            self._check_pixels(source)
-            return fit_array(source, self._preprocess)
+    def _fetched(self, url: Url) -> bytes:
+        if self._fetcher is None:
+            raise RequestError(
+                422,
+                "`url` is switched off on this endpoint; send the picture itself, or have the "
+                "operator list the host in KENNEL_URL_HOSTS",
+            )
+        return self._fetcher.fetch(url.text)
 
     def _check_pixels(self, pixels: Pixels) -> None:
         height, width = pixels.shape[:2]
@@ -110,22 +115,6 @@ class PictureReader:
                 f"the picture has {width} x {height} = {width * height:,} pixels; "
                 f"the limit is {self._settings.max_pixels:,}"
             )
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self._settings.timeout_seconds):
-            raise RequestError(503, "the server is busy decoding; try again", 1)
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-
-def _prefixed(error: ImageError | RequestError, where: str) -> ImageError | RequestError:
-    """The same error, naming the picture."""
-    if isinstance(error, RequestError):
-        return RequestError(error.status, where + error.message, error.retry_after_seconds)
-    return type(error)(f"{where}{error}")
 
 
 def _read_form(body: bytes, kind: str, options: dict[str, str], max_parts: int) -> Iterator[bytes]:
@@ -144,7 +133,7 @@ def _read_form(body: bytes, kind: str, options: dict[str, str], max_parts: int) 
         ) from None
     except ValueError as error:
         raise RequestError(400, f"the multipart body is malformed: {error}") from None
-    for name in fields:
+    for name in (field or "" for field in fields):  # a part may have no name
         raise RequestError(
             422,
             f"form field {name[:100]!r} is text, expected a file: curl -F {name[:20]}=@photo.jpg",

@@ -28,8 +28,20 @@ class Status(StrEnum):
 class Service:
     """Holds the model; thread-safe."""
 
-    def __init__(self, load: Callable[[], Model], max_in_flight: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        max_in_flight: int,
+        loading_wait_seconds: float = 0.0,
+    ) -> None:
+        """`loading_wait_seconds`: how long an invocation waits for a model that is loading.
+
+        The platform sends none before the first /ping is answered with 200. Those that come
+        while a process that was killed is replaced need not fail for that.
+        """
         self._load = load
+        self._loaded = threading.Event()  # or it never will be
+        self._loading_wait_seconds = loading_wait_seconds
         self._max_in_flight = max_in_flight
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._model: Model | None = None
@@ -45,6 +57,7 @@ class Service:
             self.mark_broken(f"{type(error).__name__}: {error}")
             raise
         self.status = Status.READY
+        self._loaded.set()
         log.info(
             "ready",
             extra={"fields": {"seconds": round(time.monotonic() - started, 2), **self.describe()}},
@@ -79,14 +92,11 @@ class Service:
     def mark_broken(self, reason: str) -> None:
         """Make /ping fail from now on, so that the platform replaces this container."""
         self.status, self.reason = Status.BROKEN, " ".join(reason.split())[:300]
+        self._loaded.set()
 
     @contextmanager
     def admit(self) -> Iterator[Callable[[Invocation], Answer]]:
         """Room for one request, taken before its body is read. Raises RequestError 503."""
-        model = self._model
-        if model is None or self.status is not Status.READY:
-            what = "is still loading" if self.status is Status.LOADING else "cannot be served"
-            raise RequestError(503, f"the model {what}; see /ping", LOADING_RETRY_SECONDS)
         if not self._slots.acquire(blocking=False):
             raise RequestError(
                 503,
@@ -94,6 +104,14 @@ class Service:
                 BUSY_RETRY_SECONDS,
             )
         try:
-            yield model.answer
+            yield self._loaded_model().answer
         finally:
             self._slots.release()
+
+    def _loaded_model(self) -> Model:
+        self._loaded.wait(self._loading_wait_seconds)
+        model = self._model
+        if model is None or self.status is not Status.READY:
+            what = "is still loading" if self.status is Status.LOADING else "cannot be served"
+            raise RequestError(503, f"the model {what}; see /ping", LOADING_RETRY_SECONDS)
+        return model

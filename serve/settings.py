@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import HyperparameterError, SpecError
+from contract.host import cpu_limit
 from contract.limits import DEFAULT_LIMITS, Limits
 from contract.opt_ml import DEFAULT_BASE
 from contract.setting import Setting, Value
@@ -18,6 +19,7 @@ MIB = 1024 * 1024
 # SAGEMAKER_MAX_PAYLOAD_IN_MB=0 is batch transform's "unlimited"; asynchronous inference sends
 # at most 1 GB, so that is where unlimited ends.
 UNLIMITED_MIB = 1024
+MOST_TRANSFORMS, MOST_RECORDS = 100, 4096  # of a batch transform job: at once, in one request
 MAX_CHANGES = 32  # models being loaded and unloaded at a time; each holds a thread of the server
 
 
@@ -53,11 +55,19 @@ class ServeSettings:
         "what computes; auto picks torch on CUDA and OpenVINO on a CPU",
         choices=("auto", "openvino", "torch"),
     )
+    variant: str = variable(
+        "KENNEL_VARIANT",
+        "auto",
+        "Model",
+        "arithmetic of the network; auto takes the fastest that the bundle measured within "
+        "tolerance of the network as trained",
+        choices=("auto", "f32", "bf16", "int8", "half"),
+    )
     threads: int = variable(
         "KENNEL_THREADS",
         0,
         "Model",
-        "threads that compute; 0 follows the container's CPU limit",
+        "threads that decode and compute; 0 follows the container's CPU limit",
         minimum=0,
         maximum=1024,
     )
@@ -69,6 +79,13 @@ class ServeSettings:
         False,
         "Model",
         "start without a model; SageMaker loads and unloads models by `/models`",
+    )
+    models_dir: str = variable(
+        "KENNEL_MODELS_DIR",
+        "",
+        "Model",
+        "folder of models that a multi-model server loads by itself when `/invocations` names one "
+        "in X-Amzn-SageMaker-Target-Model: bundles, runs, model.tar.gz files",
     )
     workers: int = variable(
         "SAGEMAKER_MODEL_SERVER_WORKERS",
@@ -82,9 +99,18 @@ class ServeSettings:
         "KENNEL_MAX_IN_FLIGHT",
         64,
         "Capacity",
-        "invocations that one process works on at a time; one more is answered 503",
+        "invocations that one process works on at a time, and pictures that wait in it; what "
+        "comes beyond is answered 503",
         minimum=1,
         maximum=900,
+    )
+    batch_size: int = variable(
+        "KENNEL_BATCH_SIZE",
+        0,
+        "Capacity",
+        "most waiting pictures that are computed in one go; 0 measures at load whether it helps",
+        minimum=0,
+        maximum=256,
     )
     timeout_seconds: int = variable(
         "SAGEMAKER_MODEL_SERVER_TIMEOUT",
@@ -165,6 +191,23 @@ class ServeSettings:
         minimum=0,
         maximum=50,
     )
+    metrics: bool = variable(
+        "KENNEL_METRICS",
+        False,
+        "Log",
+        "answer `GET /metrics` in Prometheus' text format; `kennel serve` switches it on",
+    )
+    emf_seconds: int = variable(
+        "KENNEL_EMF_SECONDS",
+        0,
+        "Log",
+        "seconds between log lines in CloudWatch's embedded metric format; 0 writes none",
+        minimum=0,
+        maximum=3600,
+    )
+    emf_namespace: str = variable(
+        "KENNEL_EMF_NAMESPACE", "Kennel", "Log", "CloudWatch namespace of those metrics"
+    )
 
     @property
     def model_dir(self) -> Path:
@@ -206,7 +249,16 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> ServeSettings:
                 f"environment variable {setting.name}: expected {error.expected}, "
                 f"got {error.got!r}; correct or unset it"
             ) from None
+    if values.get("batch"):
+        # A transform job sends as much at a time as it was told to; nobody waits for one answer.
+        values = {"max_in_flight": MOST_TRANSFORMS, "max_pictures": MOST_RECORDS, **values}
     return ServeSettings(**values)
+
+
+def cpus_of_one(settings: ServeSettings) -> int:
+    """Processors for one process of the server: its share of the container's, or as set."""
+    workers = 1 if settings.multi_model else settings.workers
+    return settings.threads or max(1, cpu_limit() // workers)
 
 
 def write_settings(values: Mapping[str, object]) -> dict[str, str]:

@@ -4,18 +4,18 @@ import os
 
 from flask import Flask
 
-from contract.host import cpu_limit
 from serve.app import create_app
-from serve.memory import MIB, MemoryBudget
-from serve.model import load_model
-from serve.models import Models
-from serve.multi import create_multi_app
+from serve.model import load_model, new_lanes
+from serve.multi import multi_application
 from serve.service import Service
-from serve.settings import read_settings
+from serve.settings import cpus_of_one, read_settings
+from serve.telemetry import Telemetry
 
 # gunicorn's own code for "the application cannot be loaded": the whole server then stops with
 # it, instead of starting worker after worker.
 APP_LOAD_ERROR = 4
+# For the model, while a killed process is replaced; SageMaker's callers wait 60 s in all.
+LOADING_WAIT_SECONDS = 20.0
 
 
 def application() -> Flask:
@@ -25,12 +25,17 @@ def application() -> Flask:
     another process answered would promise what this one cannot keep.
     """
     settings = read_settings()
-    num_cpus = settings.threads or cpu_limit()
+    num_cpus = cpus_of_one(settings)
+    telemetry = Telemetry(settings)
     if settings.multi_model:
-        budget = MemoryBudget(settings.models_memory_mib * MIB)
-        return create_multi_app(Models(settings, num_cpus, budget), settings)
-    service = Service(lambda: load_model(settings, num_cpus), settings.max_in_flight)
-    app = create_app(service, settings)
+        return multi_application(settings, num_cpus, telemetry)
+    lanes = new_lanes(settings, num_cpus, telemetry)
+    service = Service(
+        lambda: load_model(settings, num_cpus, lanes),
+        settings.max_in_flight,
+        min(LOADING_WAIT_SECONDS, settings.timeout_seconds),
+    )
+    app = create_app(service, settings, telemetry)
     loader = service.start(on_failure=lambda: os._exit(APP_LOAD_ERROR))
     if settings.workers > 1:
         loader.join()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fuzz_budget import tried
 from kinds import encode, rgb
 
 # Before torch is imported: its threads would spin while they wait for one another, which makes
@@ -15,6 +16,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # pytest's own, and what importing torchvision sets.
 SET_BY_OTHERS = frozenset({"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much the fuzzers and the tests of the OpenAPI document tried."""
+    for name, count in sorted(tried.items()):
+        terminalreporter.write_line(f"{name}: {count:,}")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """For the tests of a multi-model server: one in this process, and programs to load into it."""
 
+import json
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 from serve.memory import MIB, MemoryBudget
 from serve.models import Models
@@ -10,6 +12,7 @@ from serve.multi import create_multi_app
 from serve.settings import ServeSettings
 
 WAIT_SECONDS = 60
+MULTI = {"SAGEMAKER_MULTI_MODEL": "true"}
 # Files of a program: its helper is imported at once and, by the same name as others', later.
 PROGRAM = """
     import helper
@@ -45,6 +48,29 @@ class Multi:
 
     def names(self, query=""):
         return [item["modelName"] for item in self.client.get(f"/models{query}").json["models"]]
+
+
+def load(process, name, folder):
+    data = json.dumps({"model_name": name, "url": str(folder)}).encode()
+    return process.get("/models", data=data)
+
+
+def unload(process, name):
+    return process.get(f"/models/{name}", method="DELETE")
+
+
+def invoke(process, name, data, kind="image/png"):
+    return process.get(f"/models/{name}/invoke", data=data, headers={"Content-Type": kind})
+
+
+def children_of(pid):
+    """Of all its threads: the one that started a process is the one that has it."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(text) for file in files for text in file.read_text().split()]
+
+
+def resident_mb(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 def write_program(folder):

@@ -20,12 +20,15 @@ FENCES = {
     "torchvision": ("classifier", "train"),
     "openvino": (
         "classifier/openvino_engine.py",
-        "classifier/export.py",
+        "classifier/graph.py",
+        "classifier/explain.py",
+        "classifier/explain_export.py",
     ),
-    "nncf": ("classifier/export.py",),
+    "nncf": ("classifier/quantize.py",),
     "safetensors": ("classifier", "train"),
     "flask": ("serve",),
     "gunicorn": ("serve",),
+    "prometheus_client": ("serve/meters.py", "serve/siblings.py"),
     "matplotlib": ("train",),
     "tqdm": ("train",),
     "sklearn": ("control/digits.py",),
@@ -42,6 +45,9 @@ TORCH_FREE = (
     "classifier/preprocess.py",
     "classifier/bundle.py",
     "classifier/openvino_engine.py",
+    "classifier/explain.py",
+    "classifier/choice.py",
+    "classifier/batching.py",
 )
 # Files that may import torch only inside a function, when an engine or a user's code needs it.
 TORCH_WHEN_NEEDED = ("classifier/classifier.py", "classifier/engine.py", "serve/aws_defaults.py")
@@ -50,12 +56,14 @@ LIGHT_MODULES = ("serve.app", "control.cli", "classifier.classifier", "contract.
 HEAVY_LIBRARIES = ("torch", "torchvision", "matplotlib", "sklearn", "boto3", "optuna", "smdebug")
 
 # Where anything may be raised and somebody must answer: the two commands, a user's own code, and
-# the thread that loads a model, above which nobody could catch.
+# the threads that load a model and that compute, above which nobody could catch.
 MAY_CATCH_ALL = (
     "train/main.py",
-    "serve/app.py",
+    "serve/express.py",
     "serve/user_code.py",
     "serve/service.py",
+    "serve/lanes.py",
+    "classifier/combining.py",
     "control/lambda_function.py",
 )
 PRINTERS = ("control/terminal.py",)

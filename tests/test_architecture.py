@@ -214,6 +214,20 @@ def test_nothing_is_unpickled():
     assert each(unpickles, ast.walk) == []
 
 
+def test_no_text_becomes_code():
+    """A model's own code/inference.py is a file that is imported, in one place."""
+
+    def runs_text(node, _name):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return bool(libraries_of([node]) & {"yaml", "code", "codeop"})
+        if not isinstance(node, ast.Call):
+            return False
+        name = ast.unparse(node.func)
+        return name in {"eval", "exec", "compile", "__import__"} or name.startswith("builtins.")
+
+    assert each(runs_text, ast.walk) == []
+
+
 def test_only_the_terminal_prints():
     def prints(node, name):
         called = isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"

@@ -1,7 +1,12 @@
 """Multi-model endpoints in the serving images: hardened, short of memory, and as AWS tests them."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import tarfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,12 +22,14 @@ from containers import (
     open_to_all,
 )
 from multi_model import write_program
-from serving import colour_bundle, picture
+from random_bundles import random_bundle
+from serving import colour_bundle, free_port, picture
 
 pytestmark = pytest.mark.container
 
 MULTI = "--env=SAGEMAKER_MULTI_MODEL=true"
 SERVING = ("serve", "serve-cpu")
+ROOT = Path(__file__).resolve().parents[1]
 MEMORY_MB = 512
 MOST_MODELS = 40
 # Inside a container without network, somebody in it must ask.
@@ -36,6 +43,13 @@ for method, path, body in json.loads(sys.argv[1]):
             print(json.dumps([reply.status, json.load(reply)]))
     except urllib.error.HTTPError as error:
         print(json.dumps([error.code, json.load(error)]))
+"""
+
+# The first process is gunicorn's main one; its child is who holds the models.
+KILL_WORKER = """
+import os, signal
+(worker,) = open("/proc/1/task/1/children").read().split()
+os.kill(int(worker), signal.SIGKILL)
 """
 
 
@@ -173,3 +187,78 @@ def test_the_steps_of_awss_own_multi_model_tests(torchscript):
             path = f"/models/{name}/invoke"
             status, body = running.ask(path, picture(), "application/octet-stream")
             assert (status, len(json.loads(body))) == (200, 10)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classic pair, and an archive."""
+    folder = tmp_path_factory.mktemp("zoo")
+    shutil.copytree(random_bundle("resnet50"), folder / "resnet50")
+    shutil.copytree(random_bundle("mobilenet_v3_large"), folder / "run" / "model")
+    with tarfile.open(folder / "colours.tar.gz", "w:gz") as tar:
+        tar.add(colour_bundle(), ".")
+    return open_to_all(folder)
+
+
+def target(port: int, name: str) -> str:
+    """The label that the target model answers."""
+    headers = {"X-Amzn-SageMaker-Target-Model": name, "Content-Type": "image/png"}
+    url = f"http://127.0.0.1:{port}/invocations"
+    request = urllib.request.Request(url, picture("green"), headers)
+    with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as reply:
+        return str(json.load(reply)["predictions"][0]["label"])
+
+
+def test_target_models_are_served_hardened_and_unloaded_for_one_another(zoo):
+    """A resnet50 counts 240 MiB and a mobilenet 70: one of the two fits at a time."""
+    options = (
+        *HARDENED[1:],
+        "--env=KENNEL_MODELS_MEMORY=300",
+        MULTI,
+        "--env=KENNEL_MODELS_DIR=/models",
+        mount(zoo, "/models", "ro"),
+    )
+    with container("kennel-serve-cpu", "serve", options=options) as running:
+        running.wait_until_ready()
+        for _ in range(2):
+            assert target(running.port, "resnet50").startswith("resnet50-")
+            assert target(running.port, "run").startswith("mobilenet_v3_large-")
+            assert target(running.port, "colours.tar.gz") == "green"
+        assert "making room" in running.log()
+        assert "SIGKILL" not in running.log()
+        assert running.stop() == 0
+
+
+def test_kennel_serve_multi_on_container_offers_each_model_by_its_name(zoo, tmp_path):
+    port = free_port()
+    words = ("serve", "--multi", str(zoo), "--on", "container", "--port", str(port))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "control", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process.stdout:
+        assert any(
+            line.startswith(f"next: curl http://127.0.0.1:{port}") for line in process.stdout
+        )
+        assert target(port, "resnet50").startswith("resnet50-")
+        assert target(port, "colours.tar.gz") == "green"
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.wait(WAIT_SECONDS) == 0
+
+
+def test_a_killed_process_comes_back_with_its_models(models):
+    options = (MULTI, mount(models, "/opt/ml/models", "ro"))
+    with container("kennel-serve-cpu", "serve", options=options) as running:
+        running.wait_until_ready()
+        for name in ("1f", "2e"):
+            assert load(running, name, f"/opt/ml/models/{name}/model")[0] == 200
+        running.execute("python", "-c", KILL_WORKER)
+        entries = call(running, "GET", "/models")[1]["models"]
+        assert [entry["modelName"] for entry in entries] == ["1f", "2e"]
+        assert call(running, "POST", "/models/2e/invoke", b"x")[0] == 200
+        assert running.ask("/models/1f/invoke", picture())[0] == 200
+        assert running.stop() == 0

@@ -8,7 +8,10 @@ from serve.settings import ServeSettings, read_settings
 @pytest.mark.parametrize(
     ("settings", "num_cpus", "expected"),
     [
-        ({}, 2, (3, 32)),
+        ({}, 1, (2, 32)),
+        ({}, 2, (4, 25)),
+        ({}, 8, (16, 6)),
+        ({}, 64, (16, 6)),
         ({"max_payload_mib": 6}, 2, (4, 6)),
         ({"max_payload_mib": 6}, 64, (16, 6)),
         ({"max_payload_mib": 6, "max_in_flight": 1}, 64, (1, 6)),

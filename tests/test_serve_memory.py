@@ -7,16 +7,22 @@ from contract.errors import BundleError, RequestError
 from contract.manifest import MANIFEST_NAME
 from serve.memory import (
     BUNDLE_BYTES,
+    GPU_BUNDLE_BYTES,
+    GPU_HEADROOM_BYTES,
+    GPU_PROCESS_BYTES,
+    GPU_WEIGHTS_FACTOR,
     HEADROOM_BYTES,
     MIB,
     PROCESS_BYTES,
     TORCH_BYTES,
     WEIGHTS_FACTOR,
     MemoryBudget,
-    bundle_bytes,
+    Need,
+    bundle_need,
     give_back,
+    gpu_free_bytes,
     is_out_of_memory,
-    process_bytes,
+    process_need,
 )
 
 
@@ -26,12 +32,12 @@ def resident_bytes():
 
 
 def hold(budget, name, mib):
-    with budget.room_for(name, mib * MIB):
+    with budget.room_for(name, Need(host=mib * MIB)):
         pass
 
 
 def refused(budget, name, mib):
-    with pytest.raises(RequestError) as caught, budget.room_for(name, mib * MIB):
+    with pytest.raises(RequestError) as caught, budget.room_for(name, Need(host=mib * MIB)):
         pass
     return caught.value
 
@@ -50,7 +56,7 @@ def test_headroom_for_requests_is_never_given_away():
 
 def test_models_that_load_at_the_same_time_do_not_take_the_same_memory():
     budget = MemoryBudget(0, lambda: HEADROOM_BYTES + 100 * MIB)
-    with budget.room_for("first", 60 * MIB):
+    with budget.room_for("first", Need(host=60 * MIB)):
         refused(budget, "second", 60)
     hold(budget, "second", 60)  # the first is loaded: what it took shows in the free memory
 
@@ -66,7 +72,7 @@ def test_the_operators_budget_is_for_all_models_together():
 
 def test_a_load_that_fails_holds_nothing():
     budget = MemoryBudget(100 * MIB, lambda: 1 << 40)
-    with pytest.raises(BundleError), budget.room_for("a", 100 * MIB):
+    with pytest.raises(BundleError), budget.room_for("a", Need(host=100 * MIB)):
         raise BundleError("damaged")
     hold(budget, "a", 100)
 
@@ -95,10 +101,49 @@ def test_a_bundle_is_estimated_by_its_weights_and_a_program_by_all_its_files(tmp
         (tmp_path / name).write_bytes(bytes(mib * MIB))
     bundle = int(WEIGHTS_FACTOR * 4 * MIB) + BUNDLE_BYTES
     program = int(WEIGHTS_FACTOR * 7 * MIB) + PROCESS_BYTES + TORCH_BYTES
-    assert bundle_bytes(tmp_path) == bundle
-    assert process_bytes(tmp_path) == program
+    on_gpu = int(GPU_WEIGHTS_FACTOR * 4 * MIB) + GPU_BUNDLE_BYTES
+    assert bundle_need(tmp_path) == Need(host=bundle, gpu=on_gpu)
+    assert process_need(tmp_path).host == program
     (tmp_path / MANIFEST_NAME).touch()
-    assert process_bytes(tmp_path) == bundle + PROCESS_BYTES
+    with_bundle = Need(host=bundle + PROCESS_BYTES, gpu=on_gpu + GPU_PROCESS_BYTES)
+    assert process_need(tmp_path) == with_bundle
+
+
+def on_gpu(name, mib):
+    """A model that takes nothing of the host."""
+    return name, Need(host=0, gpu=mib * MIB)
+
+
+def test_a_model_larger_than_what_the_gpu_has_left_is_507():
+    left = GPU_HEADROOM_BYTES + 100 * MIB
+    budget = MemoryBudget(0, lambda: 1 << 40, lambda: left)
+    with (
+        budget.room_for(*on_gpu("first", 60)),
+        pytest.raises(RequestError) as caught,
+        budget.room_for(*on_gpu("second", 60)),
+    ):
+        pass
+    assert caught.value.status == 507
+    assert "needs about 60 MiB and the GPU has 40 MiB" in caught.value.message
+    with budget.room_for(*on_gpu("second", 60)):  # the first shows in what is left by now
+        pass
+
+
+def test_without_a_gpu_its_memory_is_no_limit():
+    with MemoryBudget(0, lambda: 1 << 40, lambda: None).room_for(*on_gpu("any", 1 << 20)):
+        pass
+
+
+@pytest.mark.gpu
+def test_what_the_gpu_has_left_shrinks_by_what_a_model_takes():
+    import torch
+
+    before = gpu_free_bytes()
+    taken = torch.zeros(256 * MIB, dtype=torch.uint8, device="cuda")
+    assert 240 * MIB < before - gpu_free_bytes() < 300 * MIB
+    del taken
+    give_back()
+    assert abs(before - gpu_free_bytes()) < 32 * MIB
 
 
 def caused(error, cause):

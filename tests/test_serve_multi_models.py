@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from multi_model import Gated, Multi, in_background, write_program
+from random_bundles import random_bundle
 from serving import WAIT_SECONDS, client_for, colour_bundle, picture
 
 from contract.manifest import MANIFEST_NAME
@@ -43,6 +44,19 @@ def test_models_keep_their_own_labels(multi, tmp_path):
         for name in ("colours", "gems", "colours")
     ]
     assert labels == ["red", "ruby", "red"]
+
+
+def test_models_of_different_size_keep_their_own_preprocessing(multi):
+    """One sees 32 pixels of 40, the other 224 of 256; asked in turn, they answer as when alone."""
+    folders = {"small": colour_bundle(), "large": random_bundle("squeezenet1_1")}
+    alone = {
+        name: client_for(folder).post("/invocations", data=picture("green", size=(500, 300))).data
+        for name, folder in folders.items()
+    }
+    for name, folder in folders.items():
+        multi.load(name, folder)
+    for name in ("small", "large", "small", "large"):
+        assert multi.invoke(name, picture("green", size=(500, 300))).data == alone[name]
 
 
 ACCEPTS = ("", "application/json;verbose", "text/csv", "application/x-npy", "image/png")

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from multi_model import write_program
+from multi_model import (
+    MULTI,
+    children_of,
+    invoke,
+    load,
+    resident_mb,
+    unload,
+    write_program,
+)
+from random_bundles import random_bundle
 from serving import WAIT_SECONDS, colour_bundle, picture, server
 
-MULTI = {"SAGEMAKER_MULTI_MODEL": "true"}
 STORM_SECONDS = 4
 CYCLES = 10
 WEIGHTS_MB = 24  # of the large bundle
@@ -50,29 +58,6 @@ def large_bundle(tmp_path_factory):
     return folder
 
 
-def load(process, name, folder):
-    data = json.dumps({"model_name": name, "url": str(folder)}).encode()
-    return process.get("/models", data=data)
-
-
-def unload(process, name):
-    return process.get(f"/models/{name}", method="DELETE")
-
-
-def invoke(process, name, data, kind="image/png"):
-    return process.get(f"/models/{name}/invoke", data=data, headers={"Content-Type": kind})
-
-
-def children_of(pid):
-    """Of all its threads: the one that started a process is the one that has it."""
-    files = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(text) for file in files for text in file.read_text().split()]
-
-
-def resident_mb(pid):
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
-
-
 def test_ping_is_200_before_any_model_and_the_log_says_what_runs(running):
     status, _, body = running.get("/ping")
     assert (status, json.loads(body)["status"]) == (200, "ready")
@@ -91,6 +76,21 @@ def test_unloading_frees_the_memory_of_a_bundle(running, large_bundle):
         assert loaded - levels[-1] > WEIGHTS_MB
     # The first cycles bring in the engine itself.
     assert max(levels[3:]) - levels[2] < MOST_GROWTH_MB, levels
+
+
+def test_unloading_frees_the_memory_of_a_real_resnet50(running):
+    """Measured: it takes 198 MB, and from the second time on leaves 0.3 MB in all."""
+    (worker,) = children_of(running.process.pid)
+    levels = []
+    for _ in range(4):
+        assert load(running, "resnet50", random_bundle("resnet50"))[0] == 200
+        assert invoke(running, "resnet50", picture())[0] == 200
+        loaded = resident_mb(worker)
+        assert unload(running, "resnet50")[0] == 200
+        levels.append(resident_mb(worker))
+        assert loaded - levels[-1] > 94  # its weights at least
+    # 4 % of a model: far above the heap's moods, far below what one forgotten tensor of layer4 is.
+    assert levels[-1] - levels[0] < MOST_GROWTH_MB, levels
 
 
 def test_unloading_ends_the_process_of_a_program(running, tmp_path):
@@ -117,16 +117,25 @@ class Storm:
         pictures = {colour: picture(colour) for colour in ("red", "green", "blue")}
         while time.monotonic() < self.deadline:
             name = str(random.choice(list(self.folders)))
-            kind = random.choice(["load", "unload", "ask", "ask", "ask"])
+            kind = random.choice(["load", "unload", "list", "ask", "ask", "ask"])
             if kind == "load":
                 status = load(self.process, name, self.folders[name])[0]
             elif kind == "unload":
                 status = unload(self.process, name)[0]
+            elif kind == "list":
+                status = self.list_all()
             else:
                 status = self.ask(name, str(random.choice(list(pictures))), pictures)
             self.seen.append((str(kind), status))
             if status not in self.ALLOWED:
                 self.wrong.append((kind, name, status))
+
+    def list_all(self):
+        status, _, body = self.process.get("/models")
+        for entry in json.loads(body)["models"]:
+            if entry["modelUrl"] != str(self.folders[entry["modelName"]]):
+                self.wrong.append(entry)
+        return status
 
     def ask(self, name, colour, pictures):
         status, _, body = invoke(self.process, name, pictures[colour])
@@ -148,6 +157,8 @@ def test_loading_unloading_and_asking_at_once_never_answers_wrongly(running, tmp
         "    return json.dumps({'predictions': [{'label': label}]}), 'application/json'\n"
     )
     storm = Storm(running, {"plain": colour_bundle(), "shouting": shouting})
+    (worker,) = children_of(running.process.pid)
+    before = resident_mb(worker)
     threads = [threading.Thread(target=storm.run, args=(number,)) for number in range(10)]
     for thread in threads:
         thread.start()
@@ -162,6 +173,9 @@ def test_loading_unloading_and_asking_at_once_never_answers_wrongly(running, tmp
         assert load(running, name, storm.folders[name])[0] == 200
         assert invoke(running, name, picture("red"))[0] == 200
         assert unload(running, name)[0] == 200
+    (worker,) = children_of(running.process.pid)
+    assert children_of(worker) == []  # no program's process was lost on the way
+    assert resident_mb(worker) - before < MOST_GROWTH_MB
 
 
 def test_stopping_the_server_ends_the_programs_too(tmp_path):

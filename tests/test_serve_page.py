@@ -100,6 +100,23 @@ def test_several_pictures_get_a_card_each(page, tmp_path):
     assert newest_first == ["blue", "red"]
 
 
+def test_asking_why_shows_where_the_network_looked_and_the_picture_again(page, tmp_path):
+    reload(page)
+    wait_for(page, "#facts:not(:empty)", 1)
+    (tmp_path / "grass.png").write_bytes(picture("green", size=(640, 480)))
+    send(page, tmp_path / "grass.png")
+    (button,) = wait_for(page, ".why", 1)
+    before = find(page, ".result img")[0].get_attribute("src")
+    button.click()
+    wait_for(page, ".why.on", 1)
+    (shown,) = find(page, ".result img")
+    wait_for(page, ".result img[alt*=bright]", 1)
+    assert page.execute_script("return arguments[0].decode().then(() => 1)", shown) == 1
+    assert shown.get_attribute("naturalWidth") == "32"
+    button.click()
+    assert find(page, ".result img")[0].get_attribute("src") == before
+
+
 def test_a_refusal_is_shown_in_the_servers_own_words(page, tmp_path):
     reload(page)
     (tmp_path / "notes.png").write_bytes(b"not a picture at all")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from kinds import KINDS, kind
 from serving import client_for, server
-from training import Tiny, split_of, tiny_run
+from training import CPU, Tiny, split_of, tiny_run
 
 from classifier.export import export_bundle
 from contract.manifest import Manifest, Probe
 from train.data import Split
+from train.quantizing import variants_of
 
 TOLERANCE = 1e-5
 NPY = "application/x-npy"
@@ -26,22 +27,30 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return split_of(*(folder / name for name in KINDS))
 
 
-# The two ways of training: features once, and pictures through the whole network.
-@pytest.fixture(scope="module", params=["none", "all"])
+# The ways of training: features once, of the trunk in float32 or in int8, and pictures through the
+# whole network.
+@pytest.fixture(scope="module", params=["none", "int8", "all"])
 def trained(request, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny, Path]:
     """A network that really learned, still in training's hands, and its bundle."""
     out = tmp_path_factory.mktemp("skew")
-    lr = {"none": "0.01", "all": "0.002"}[request.param]
-    run = tiny_run(pictures, out, unfreeze=request.param, lr=lr, epochs="8")
+    how = {
+        "none": {"unfreeze": "none", "lr": "0.01"},
+        "int8": {"unfreeze": "none", "lr": "0.01", "quantize": "int8"},
+        "all": {"unfreeze": "all", "lr": "0.002"},
+    }[request.param]
+    run = tiny_run(pictures, out, epochs="8", **how)
     network = run.fit()
+    judged = run.learner.judge(run.data.validation)
+    variants = variants_of(run.start, run.data, run.learner, judged, device=CPU, is_hurried=False)
     manifest = Manifest(
         arch=run.start.values.arch,
         labels=run.data.labels.names,
         preprocess=run.start.preprocess,
         probe=Probe(probabilities=(0.0,) * len(run.data.labels)),
         files={},
+        trained="int8" if run.learner.int8 else "f32",
     )
-    export_bundle(network, out / "model", manifest)
+    export_bundle(network, out / "model", manifest, variants=variants)
     return run, out / "model"
 
 

@@ -40,6 +40,7 @@ WAIT_SECONDS = 120
 CPU = Device(torch=torch.device("cpu"), dtype=torch.float32, cpus=2, why="cpu")
 # What every tiny job here shares: no weights to download, small pictures, exact arithmetic.
 TINY = {
+    "quantize": "none",  # NNCF alone takes seconds to import
     "arch": "squeezenet1_1",
     "pretrained": "false",
     "image-size": "32",

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifier.int8_trunk import Int8Trunk
 from classifier.network import Network
 from classifier.preprocess import Pixels, fit_array
 from contract.errors import HyperparameterError
@@ -86,6 +87,7 @@ def compute_features(
     max_unreadable: float,
     on_picture: Callable[[int], None],
     group: Group | None = None,
+    int8: Int8Trunk | None = None,
 ) -> FeatureTable:
     """Run the frozen trunk once over every readable picture (and view) of `split`.
 
@@ -94,11 +96,13 @@ def compute_features(
     Args:
         decode: bytes to whole pictures when `views` needs them, else to centre crops.
         views: None for one centre crop each (evaluation).
+        int8: computes the features instead of `network`'s own trunk.
 
     Raises DataError: too many unreadable pictures.
     """
     group = group or Group()
-    trunk_pass = _TrunkPass(network, device, views.num_views if views else 1)
+    trunk = Int8Features(int8) if int8 else TorchFeatures(network, device)
+    trunk_pass = _TrunkPass(trunk, network.head.in_features, views.num_views if views else 1)
     ours = Shares(split.pictures, group).of_all(len(split))
     read: list[int] = []
     unreadable: Unreadable = {}
@@ -136,12 +140,40 @@ def _pool_rows(rows_NVD: Tensor, read: list[int], group: Group) -> Tensor:
     return rows_NVD.transpose(0, 1).contiguous()
 
 
+class TorchFeatures:
+    """The trunk on the job's device, in its precision."""
+
+    def __init__(self, network: Network, device: Device) -> None:
+        self._network, self._device = network.eval(), device
+        self.batch_size = _BATCH_SIZE[device.torch.type]
+
+    def __call__(self, images_NHWC: Pixels) -> Tensor:
+        """uint8 (N, H, W, 3) to float32 (N, D) on the device."""
+        images = torch.from_numpy(images_NHWC)
+        with torch.inference_mode(), self._device.autocast():
+            features = self._network.features(images.to(self._device.torch, non_blocking=True))
+        return features.float()
+
+
+class Int8Features:
+    """The quantised trunk, on the CPU."""
+
+    batch_size = _BATCH_SIZE["cpu"]
+
+    def __init__(self, trunk: Int8Trunk) -> None:
+        self._trunk = trunk
+
+    def __call__(self, images_NHWC: Pixels) -> Tensor:
+        """uint8 (N, H, W, 3) to float32 (N, D)."""
+        return torch.from_numpy(self._trunk.features(images_NHWC))
+
+
 class _TrunkPass:
     """Collects pictures into batches and runs the trunk over each."""
 
-    def __init__(self, network: Network, device: Device, num_views: int) -> None:
-        self._network, self._device, self._num_views = network.eval(), device, num_views
-        self._batch_size = max(1, _BATCH_SIZE[device.torch.type] // num_views)
+    def __init__(self, trunk: TorchFeatures | Int8Features, width: int, num_views: int) -> None:
+        self._trunk, self._width, self._num_views = trunk, width, num_views
+        self._batch_size = max(1, trunk.batch_size // num_views)
         self._pending: list[Pixels] = []
         self._rows: list[Tensor] = []
 
@@ -155,16 +187,14 @@ class _TrunkPass:
         """Features of all pictures, float32 (N, V, D)."""
         self._flush()
         if not self._rows:  # another process had all the pictures
-            return torch.empty(0, self._num_views, self._network.head.in_features)
+            return torch.empty(0, self._num_views, self._width)
         return torch.cat(self._rows)
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        images = torch.from_numpy(np.concatenate(self._pending))
-        with torch.inference_mode(), self._device.autocast():
-            features = self._network.features(images.to(self._device.torch, non_blocking=True))
-        self._rows.append(features.float().reshape(len(self._pending), self._num_views, -1))
+        features = self._trunk(np.concatenate(self._pending))
+        self._rows.append(features.reshape(len(self._pending), self._num_views, -1))
         self._pending.clear()
 
 

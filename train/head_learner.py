@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from classifier.int8_trunk import Int8Trunk
 from classifier.network import Network
 from classifier.preprocess import decode_picture, decode_resized
 from train.batches import FeatureBatches, Order
@@ -21,6 +22,7 @@ from train.learner import Judged
 from train.loop import Task
 from train.optim import loss_weights
 from train.progress import Progress
+from train.quantizing import find_int8_trunk
 from train.scoring import Scores
 from train.start import Start
 
@@ -41,8 +43,9 @@ class HeadLearner:
         self._start, self._device, self._progress = start, device, progress
         self._group = group or Group()
         self.values = start.values
-        self._network = start.network.to(device.torch)
+        self.network = start.network.to(device.torch)
         self.unreadable: list[tuple[str, str]] = []
+        self.int8: Int8Trunk | None = find_int8_trunk(start, data, device, self._group)
         views = Views(start.values, start.preprocess)
         table = self._features(data.train, views)
         self._validation_split = data.validation
@@ -50,15 +53,13 @@ class HeadLearner:
         if not self._group.is_leader:
             return  # nothing else to do here before the leader is done
         self._standardize = Standardizer.of(table.views_VND)
-        self._head = nn.Linear(
-            self._network.head.in_features, len(data.labels), device=device.torch
-        )
+        self._head = nn.Linear(self.network.head.in_features, len(data.labels), device=device.torch)
         self._start_head()
         self.task = self._task(table, len(data.labels))
 
     def _start_head(self) -> None:
         """The network's head; one that was trained before keeps answering as it did."""
-        source = self._network.head
+        source = self.network.head
         with torch.no_grad():
             weight, bias = source.weight, source.bias
             if self._start.continues:
@@ -84,9 +85,9 @@ class HeadLearner:
         """The network whose head answers on raw features as the best head did."""
         weight, bias = self._standardize.into_head(best_state["weight"], best_state["bias"])
         with torch.no_grad():
-            self._network.head.weight.copy_(weight)
-            self._network.head.bias.copy_(bias)
-        return self._network
+            self.network.head.weight.copy_(weight)
+            self.network.head.bias.copy_(bias)
+        return self.network
 
     def judge(self, split: Split, known: Scores | None = None) -> Judged:
         """Score the finished network; validation's features are still at hand.
@@ -98,7 +99,7 @@ class HeadLearner:
             nothing = Scores(loss=math.nan, accuracy=math.nan, probabilities=torch.empty(0))
             return Judged(split=split.name, pictures=(), scores=nothing)
         scores = known or _score(
-            self._network.head,
+            self.network.head,
             inputs=table.views_VND[0],
             targets=torch.from_numpy(table.targets),
         )
@@ -111,7 +112,7 @@ class HeadLearner:
             decode = partial(decode_resized, short_px=views.whole_short_px)
         with self._progress.phase(f"features of {split.name}", len(split)) as on_picture:
             table = compute_features(
-                self._network,
+                self.network,
                 split,
                 decode,
                 self._device,
@@ -119,6 +120,7 @@ class HeadLearner:
                 max_unreadable=self._start.values.max_unreadable,
                 on_picture=on_picture,
                 group=self._group,
+                int8=self.int8,
             )
         self.unreadable.extend(table.unreadable)
         return table

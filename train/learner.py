@@ -5,6 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from classifier.int8_trunk import Int8Trunk
 from classifier.network import Network
 from contract.hyperparameters import Hyperparameters
 from train.data import Picture, Split
@@ -26,7 +27,9 @@ class Learner(Protocol):
 
     trains_together: bool  # all processes of a group train; otherwise the leader alone
     values: Hyperparameters
+    network: Network  # finished after `finish`
     task: Task  # of a HeadLearner that does not lead: there is none
+    int8: Int8Trunk | None  # the trunk that the head was trained on, if not the network's own
     unreadable: list[tuple[str, str]]  # path and reason, over all splits
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:

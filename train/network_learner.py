@@ -36,6 +36,7 @@ class NetworkLearner:
     """Trains through the trunk; evaluates on centre crops as the server will see them."""
 
     trains_together = True
+    int8 = None  # quantised afterwards, if at all
 
     def __init__(
         self,
@@ -48,11 +49,11 @@ class NetworkLearner:
         self._start, self._device, self._progress = start, device, progress
         self._group = group or Group()
         self.values = start.values
-        self._network = start.network.to(device.torch)
+        self.network = start.network.to(device.torch)
         self._step = StepShare()
         if not self._group.is_alone:
-            share_layers(self._network, self._step)
-            self._group.equalize(self._network)
+            share_layers(self.network, self._step)
+            self._group.equalize(self.network)
         self.unreadable: list[tuple[str, str]] = []
         share = CACHE_SHARE / self._group.world.local_size
         self._budget_bytes = int(free_memory_bytes() * share)
@@ -80,10 +81,10 @@ class NetworkLearner:
             pin=device.is_cuda,
         )
         return Task(
-            module=self._network,
+            module=self.network,
             batches=batches,
             validate=self._score_validation,
-            set_training=partial(set_training, self._network),
+            set_training=partial(set_training, self.network),
             class_weights=weights,
             group=self._group,
             begin_step=self._step.begin,
@@ -94,14 +95,14 @@ class NetworkLearner:
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:
         """The network with the best weights."""
-        load_state(self._network, best_state)
-        return self._network
+        load_state(self.network, best_state)
+        return self.network
 
     def judge(self, split: Split, known: Scores | None = None) -> Judged:
         """Score the finished network on the centre crops of a split, unless that is `known`."""
         is_validation = split is self._validation_split
         store = self._validation if is_validation else self._store(split, self._crops)
-        scores = known or self._score(self._network, store, Stop())
+        scores = known or self._score(self.network, store, Stop())
         assert scores is not None  # nobody stops it
         return Judged(split=split.name, pictures=tuple(store.pictures), scores=scores)
 
@@ -121,7 +122,7 @@ class NetworkLearner:
         module.eval()
         size = _EVALUATION_BATCH[self._device.torch.type]
         ours = Shares(store.pictures, self._group).of_all(len(store))
-        logits: list[Tensor] = [torch.empty(0, self._network.head.out_features)]
+        logits: list[Tensor] = [torch.empty(0, self.network.head.out_features)]
         with torch.inference_mode(), self._device.autocast():
             for start in range(0, len(ours), size):
                 if stop.signalled:

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from classifier.export import Extra, export_bundle
-from classifier.network import Network
+from classifier.export import Extra, Variants, export_bundle
 from contract.files import write_json
 from contract.hyperparameters import Hyperparameters
 from contract.job import TrainingJob
-from contract.manifest import REPORT_NAME, Manifest, Probe
+from contract.manifest import REPORT_NAME, Manifest, Probe, VariantName
 from contract.metrics import METRIC_BY_NAME, format_metric
 from train.data import JobData
-from train.learner import Judged
+from train.learner import Judged, Learner
 from train.loop import Fit
 from train.report import write_report
 from train.run_report import Evaluation, RunReport
@@ -70,9 +69,15 @@ class Finished:
     data: JobData
     fit: Fit
     judged: tuple[Judged, ...]
-    unreadable: tuple[tuple[str, str], ...]
+    learner: Learner
+    variants: Variants
     device_why: str
     seconds: float
+
+    @property
+    def trained(self) -> VariantName:
+        """The variant that the scores in `judged` belong to."""
+        return "int8" if self.learner.int8 else "f32"
 
     def metrics(self) -> dict[str, float]:
         """The best epoch's metrics and the test scores."""
@@ -83,7 +88,7 @@ class Finished:
         return best
 
 
-def write_outputs(finished: Finished, network: Network) -> None:
+def write_outputs(finished: Finished) -> None:
     """Report files first, then the bundle, which holds a copy of the report."""
     metrics = finished.metrics()
     folder = finished.job.outputs.data_dir
@@ -92,11 +97,13 @@ def write_outputs(finished: Finished, network: Network) -> None:
     log.info("report %s (%.1f s)", folder / REPORT_NAME, time.perf_counter() - started)
     started = time.perf_counter()
     bundle = export_bundle(
-        network,
+        finished.learner.network,
         finished.job.outputs.model_dir,
         _manifest(finished, metrics),
         (Extra(name=REPORT_NAME, path=folder / REPORT_NAME),),
+        finished.variants,
     )
+    tell_variants(bundle.manifest)
     size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.files)
     log.info(
         "bundle %s, %.1f MB (%.1f s)", bundle.folder, size / 1e6, time.perf_counter() - started
@@ -114,7 +121,24 @@ def _manifest(finished: Finished, metrics: dict[str, float]) -> Manifest:
         top_k=min(values.top_k, len(finished.data.labels)),
         metrics=metrics,
         provenance=_provenance(finished),
+        trained=finished.trained,
     )
+
+
+def tell_variants(manifest: Manifest) -> None:
+    """One line for each way of serving the network: speed, agreement, accuracy."""
+    for item in manifest.variants:
+        refusal = manifest.refusal(item)
+        log.info(
+            "serve  %-4s %5.0f pictures/s, agrees on %.1f %% of %d pictures, accuracy %.3f%s%s",
+            item.name,
+            item.images_per_second,
+            100 * item.agreement,
+            item.num_pictures,
+            item.accuracy,
+            " (as trained)" if item.name == manifest.trained else "",
+            f"; not used: {refusal}" if refusal else "",
+        )
 
 
 def _provenance(finished: Finished) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _report(finished: Finished, metrics: dict[str, float]) -> RunReport:
         evaluations=tuple(_evaluation(judged) for judged in finished.judged),
         facts=facts,
         settings=values.to_strings(),
-        unreadable=finished.unreadable,
+        unreadable=tuple(finished.learner.unreadable),
         metrics=metrics,
     )
 

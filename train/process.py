@@ -26,6 +26,7 @@ from train.narrator import Narrator, tell_data, tell_start, tell_world
 from train.network_learner import NetworkLearner
 from train.outputs import Finished, log_metrics, write_config, write_outputs
 from train.progress import Progress
+from train.quantizing import variants_of
 from train.resume import Checkpoints
 from train.scoring import Scores
 from train.start import Start, start_network
@@ -64,22 +65,21 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
             state = None
             if group.is_leader or learner.trains_together:
                 state = train(job, learner, data, device, stop=stop, progress=progress)
-                network = learner.finish(state.best_state)
+                learner.finish(state.best_state)
             group.await_leader()
             known = state.best_scores if state is not None else None
-            judged = judge(learner, data, known, is_hurried=group.share(stop.signalled))
+            is_hurried = group.share(stop.signalled)
+            judged = judge(learner, data, known, is_hurried=is_hurried)
             if state is not None and group.is_leader:
-                finished = Finished(
-                    job=job,
-                    start=start,
-                    data=data,
-                    fit=state,
-                    judged=judged,
-                    unreadable=tuple(learner.unreadable),
-                    device_why=device.why,
-                    seconds=time.perf_counter() - started,
+                variants = variants_of(
+                    start, data, learner, judged[0], device=device, is_hurried=is_hurried
                 )
-                write_outputs(finished, network)
+                finished = Finished(
+                    job=job, start=start, data=data, fit=state, judged=judged, learner=learner,
+                    variants=variants, device_why=device.why,
+                    seconds=time.perf_counter() - started,
+                )  # fmt: skip
+                write_outputs(finished)
         if world.rank == 0:
             tell_result(finished, time.perf_counter() - started)
         else:

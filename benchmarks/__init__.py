@@ -1,0 +1,1 @@
+"""Benchmarks: our server beside TorchServe, Flask, FastAPI and LitServe, and beside its limit."""

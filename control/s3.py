@@ -1,0 +1,87 @@
+"""S3: addresses, and the four things that commands do with them: list, read, find, upload."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from contract.errors import UsageError
+from contract.limits import DEFAULT_LIMITS
+from control.aws_client import AwsError, aws_client, aws_errors
+
+SCHEME = "s3://"
+MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class S3Uri:
+    """`s3://bucket/key`; the key is a prefix where a folder is meant."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> "S3Uri":
+        """Raises UsageError when no bucket is named."""
+        bucket = urlsplit(text).netloc
+        if not text.startswith(SCHEME) or not bucket:
+            raise UsageError(f"expected s3://BUCKET/PREFIX, got {text!r}")
+        # Not urlsplit's path: a key may hold `?` and `#`.
+        return cls(bucket, text[len(SCHEME) :].partition("/")[2])
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.key}"
+
+    def folder(self) -> "S3Uri":
+        """The same with a closing slash, so that `dogs` does not mean `dogs2/a.jpg` too."""
+        closed = self.key if not self.key or self.key.endswith("/") else f"{self.key}/"
+        return S3Uri(self.bucket, closed)
+
+    def parent(self) -> "S3Uri":
+        """The folder that an object is in."""
+        before, slash, _ = self.key.rpartition("/")
+        return S3Uri(self.bucket, before + slash)
+
+    def join(self, name: str) -> "S3Uri":
+        """`name` below this folder."""
+        return S3Uri(self.bucket, self.folder().key + name)
+
+
+class S3:
+    """One client, for many threads."""
+
+    def __init__(self, connections: int = 10) -> None:
+        self._client: Any = aws_client("s3", connections)
+
+    def exists(self, uri: S3Uri) -> bool:
+        """Whether there is an object of exactly this name. Raises AwsError."""
+        try:
+            with aws_errors(f"{uri} cannot be looked up"):
+                self._client.head_object(Bucket=uri.bucket, Key=uri.key)
+        except AwsError as error:
+            if error.code in MISSING:
+                return False
+            raise
+        return True
+
+    def list(self, prefix: S3Uri) -> Iterator[str]:
+        """The keys below `prefix`, in order, a page of 1000 at a time. Raises AwsError."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with aws_errors(f"{prefix} cannot be listed"):
+            for page in pages.paginate(Bucket=prefix.bucket, Prefix=prefix.key):
+                for item in page.get("Contents", ()):
+                    yield str(item["Key"])
+
+    def read(self, uri: S3Uri) -> bytes:
+        """An object's bytes. Raises AwsError, or ImageTooLargeError over a picture's limit."""
+        with aws_errors(f"{uri} cannot be read"):
+            answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
+            with answer["Body"] as body:
+                DEFAULT_LIMITS.check_bytes(answer["ContentLength"])
+                return bytes(body.read())
+
+    def upload(self, path: Path, uri: S3Uri) -> None:
+        """A file, in parts where it is large. Raises AwsError."""
+        with aws_errors(f"{path} cannot be uploaded to {uri}"):
+            self._client.upload_file(str(path), uri.bucket, uri.key)
