@@ -46,6 +46,7 @@ lint: $(VENV)/.dev-installed ## ruff, ruff format and mypy alone
 
 docs: $(VENV)/.run-installed ## write the generated pages of docs/ again
 	$(BIN)/python -m control.reference
+	$(BIN)/python -m serve.openapi
 
 lock: ## write docker/requirements/*.lock again from *.in; needs a package index
 	$(PYTHON) $(REQUIREMENTS)/lock.py

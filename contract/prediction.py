@@ -49,6 +49,4 @@ def predictions_from_rows(
     rows: Sequence[Sequence[float]], labels: tuple[str, ...], top_k: int
 ) -> list[Prediction]:
     """One Prediction a row of probabilities (pictures x classes)."""
-    return [
-        Prediction(labels=labels, probabilities=tuple(row), top_k=top_k) for row in rows
-    ]
+    return [Prediction(labels=labels, probabilities=tuple(row), top_k=top_k) for row in rows]

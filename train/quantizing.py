@@ -31,7 +31,7 @@ FEWEST_PICTURES = 16  # to calibrate on; with fewer, auto leaves int8 alone
 CHECKED_PICTURES_IN_A_HURRY = 32
 CHECKED_PICTURES = 256  # of validation, for what the bundle says about its variants
 # Share of the features' variance over pictures that int8 may add as noise. Above it a trunk has
-# layers that int8 does not suit, and a head cannot make up for that.
+# layers that int8 does not suit, and a head cannot make up for that: auto goes without int8 then.
 MOST_NOISE = 0.25
 
 
@@ -128,7 +128,7 @@ def _quantize_first(start: Start, data: JobData, device: Device) -> Int8Trunk:
     trunk = Int8Trunk.of(network.cpu(), start.preprocess.crop_px, pictures, device.cpus)
     network.to(device.torch)
     noise = noise_share(own, trunk.features(pictures))
-    if not noise <= MOST_NOISE:
+    if start.values.quantize == "auto" and not noise <= MOST_NOISE:
         raise QuantizeError(f"int8 changes the trunk's features too much (noise {noise:.2f})")
     log.info(
         "int8   trunk quantised on %d training pictures, noise %.3f (%.1f s); the head is trained "
