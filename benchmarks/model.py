@@ -5,6 +5,7 @@ process that measures. The trunk is random (seeded, its batch norms calibrated);
 trained. Our bundle is what training wrote, the peers get the same weights.
 """
 
+import copy
 import json
 import subprocess
 import sys
@@ -47,9 +48,7 @@ def build_model(folder: Path, pictures: Path | None) -> None:
     _train(folder, start)
     network = _peer_network(folder / MODEL / WEIGHTS_NAME)
     torch.save(network.state_dict(), folder / PEER_WEIGHTS)
-    with torch.inference_mode():
-        script = torch.jit.freeze(torch.jit.trace(network, torch.zeros(1, 3, 224, 224)))
-    script.save(str(folder / PEER_SCRIPT))
+    _write_script(network, folder / PEER_SCRIPT)
     index = {str(number): ["", label] for number, label in enumerate(LABELS)}
     _write(folder / LABELS_NAME, LABELS)
     _write(folder / INDEX_NAME, index)
@@ -109,6 +108,14 @@ def _peer_network(weights: Path) -> nn.Module:
         {**wanted, "fc.weight": state["head.weight"], "fc.bias": state["head.bias"]}
     )
     return network.eval()
+
+
+def _write_script(network: nn.Module, path: Path) -> None:
+    """TorchScript, frozen and channels-last: the fastest of what torch itself has here."""
+    network = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    example = torch.zeros(1, 3, 224, 224).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        torch.jit.freeze(torch.jit.trace(network, example)).save(str(path))
 
 
 def _expected(network: nn.Module, folder: Path) -> list[str]:

@@ -19,9 +19,9 @@ class Plan:
     """How long to measure."""
 
     rounds: int = 5
-    seconds: float = 4.0  # of eight clients, a server and round
+    seconds: float = 3.5  # of eight clients, a server and round
     warm_seconds: float = 1.0  # before them, not counted
-    latency_seconds: float = 12.0  # of half load, a pass
+    latency_seconds: float = 10.0  # of half load, a pass
     latency_passes: int = 3
     overload_seconds: float = 8.0
     seeds: int = 5  # of the dogs

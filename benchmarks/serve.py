@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = _with_dogs(results, measure_dogs(BUILD / "dogs", plan.seeds))
     is_full = not (options.quick or names or options.pictures)
     page, chart = (PAGE, CHART) if is_full else (BUILD / PAGE.name, BUILD / CHART.name)
+    page.parent.mkdir(parents=True, exist_ok=True)
     write_text(page, page_of(results))
     draw(results, chart)
     say(f"wrote {page} and {chart}")

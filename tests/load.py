@@ -108,14 +108,19 @@ class Load:
 
 
 def family_mb(pid: int) -> float:
-    """Memory of a process and all below it; what they share counts once (PSS)."""
+    """Memory of a process and all below it, without the files that they map; shared counts once.
+
+    Libraries are left out: how much of them counts for us depends on who else runs here.
+    """
     total = 0.0
     for process in [pid, *below(pid)]:
         try:
             text = Path(f"/proc/{process}/smaps_rollup").read_text()
         except OSError:  # it has just ended
             continue
-        total += next(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
+        total += sum(
+            int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss_Anon:")
+        )
     return total / 1000
 
 
