@@ -10,6 +10,7 @@ from contract.manifest import REPORT_NAME
 from train.class_report import score_classes, write_class_report
 from train.confusion import confusion_scale, count_confusion, draw_confusion, most_confused
 from train.curves import CURVES_SCALE, draw_curves
+from train.predictions import write_predictions
 from train.report_page import Close, Drawing, build_page
 from train.run_report import Evaluation, RunReport
 from train.theme import DARK, LIGHT, Theme
@@ -22,7 +23,8 @@ _NUM_PAIRS = 12
 
 
 def write_report(folder: Path, run: RunReport) -> None:
-    """Leave curves.png, confusion.png, per_class.csv, worst.png and report.html in `folder`.
+    """Leave curves.png, confusion.png, per_class.csv, worst.png and report.html in `folder`, and
+    predictions_SPLIT.csv of each split.
 
     unreadable.csv is left only when there are such pictures. Confusion, classes and worst
     pictures are those of the last evaluation. A picture that cannot be opened any more is an
@@ -32,6 +34,8 @@ def write_report(folder: Path, run: RunReport) -> None:
     write_bytes(folder / "curves.png", curves.light)
     last = run.evaluations[-1] if run.evaluations else None
     close = _look_closely(folder, run, last) if last else None
+    for evaluation in run.evaluations:
+        write_predictions(folder, evaluation, run.labels)
     if run.unreadable:
         _write_unreadable(folder / "unreadable.csv", run.unreadable)
     write_text(folder / REPORT_NAME, build_page(run, curves, close))
