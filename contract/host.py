@@ -49,6 +49,12 @@ def _cpu_facts(cpuinfo: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def resident_bytes() -> int:
+    """Memory that this process has now; 0 where Linux does not say."""
+    pages = _text(Path("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
+
+
 def free_memory_bytes() -> int:
     """Memory that this process may still take: the host's available, or less by the cgroup."""
     return available_memory_bytes(MEMINFO, CGROUP_ROOT, MEMBERSHIP)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import RequestError
+from contract.host import resident_bytes
 from serve.hosted import Hosted, State, find_folder, is_program, settings_for
 from serve.invocation import Answer, Invocation, Model
 from serve.isolated import IsolatedModel
@@ -17,7 +18,7 @@ from serve.memory import MemoryBudget, bundle_need, give_back, process_need
 from serve.model import load_model, new_lanes
 from serve.remembered import Remembered
 from serve.service import BUSY_RETRY_SECONDS, Status
-from serve.settings import MAX_CHANGES, ServeSettings
+from serve.settings import MAX_CHANGES, MIB, ServeSettings
 from serve.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Models:
 
     def bring_up(self, hosted: Hosted) -> None:
         """Load it; from here on it answers, and somebody may unload it. Raises as `load`."""
-        started = time.monotonic()
+        started, before = time.monotonic(), resident_bytes()
         hosted.model = self._read(hosted.name, find_folder(hosted.url))
         facts = hosted.model.describe()
         self._remembered.add(hosted.name, hosted.url)
@@ -89,7 +90,9 @@ class Models:
             hosted.state = State.READY
             self._changed.notify_all()
         seconds = round(time.monotonic() - started, 2)
+        memory_mib = round((resident_bytes() - before) / MIB)  # others' loads at the time included
         fields = {**facts, "model": hosted.name, "url": hosted.url, "seconds": seconds}
+        fields["memory_mib"] = memory_mib
         log.info("loaded", extra={"fields": fields})
 
     def forget(self, hosted: Hosted) -> None:

@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from contract.errors import KennelError, RequestError
+from contract.host import resident_bytes
 from serve.invocation import Answer, Invocation, Model
+from serve.settings import MIB
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Service:
 
     def load(self) -> None:
         """Load the model here and now. Raises what loading raises; the status says so too."""
-        started = time.monotonic()
+        started, before = time.monotonic(), resident_bytes()
         try:
             self._model = self._load()
         except BaseException as error:
@@ -60,7 +62,13 @@ class Service:
         self._loaded.set()
         log.info(
             "ready",
-            extra={"fields": {"seconds": round(time.monotonic() - started, 2), **self.describe()}},
+            extra={
+                "fields": {
+                    "seconds": round(time.monotonic() - started, 2),
+                    "memory_mib": round((resident_bytes() - before) / MIB),
+                    **self.describe(),
+                }
+            },
         )
 
     def start(self, on_failure: Callable[[], None]) -> threading.Thread:

@@ -83,6 +83,7 @@ def test_a_report_leaves_its_files_and_the_figures_are_pictures(tmp_path):
         "confusion.png",
         "curves.png",
         "per_class.csv",
+        "predictions_test.csv",
         "report.html",
         "unreadable.csv",
         "worst.png",
