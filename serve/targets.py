@@ -57,25 +57,30 @@ class Targets:
         if not name:
             raise RequestError(400, f"name a model in the header {HEADER}; {self._offer()}")
         with self._models.slot(), self._using(name):
-            if name not in self._models.names():
-                self._load(name)
-            with self._changed:
-                self._last_used[name] = time.monotonic()
             yield lambda invocation: self._answer(name, invocation)
 
     @contextmanager
     def _using(self, name: str) -> Iterator[None]:
-        """It is not unloaded meanwhile."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._leaving != name, self._wait_seconds):
-                raise RequestError(503, f"{name[:100]!r} is being unloaded; try again", 1)
-            self._in_use[name] += 1
+        """It is loaded, and not unloaded meanwhile."""
+        if not self._pin(name):
+            self._load_and_pin(name)
         try:
             yield
         finally:
             with self._changed:
                 self._in_use -= Counter([name])  # drops what is not above zero
                 self._changed.notify_all()
+
+    def _pin(self, name: str) -> bool:
+        """Count one more user of the model. False: it is not loaded."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._leaving != name, self._wait_seconds):
+                raise RequestError(503, f"{name[:100]!r} is being unloaded; try again", 1)
+            if name not in self._models.names():
+                return False
+            self._in_use[name] += 1
+            self._last_used[name] = time.monotonic()
+            return True
 
     def _answer(self, name: str, invocation: Invocation) -> Answer:
         """The answer; when memory runs out, others make room, as on SageMaker."""
@@ -89,11 +94,12 @@ class Targets:
             if answer.status != NO_ROOM or not self._unload_oldest():
                 return answer
 
-    def _load(self, name: str) -> None:
+    def _load_and_pin(self, name: str) -> None:
+        """One at a time. Who waits for a turn pins nothing: who has it may need the room."""
         if not self._loading.acquire(timeout=self._wait_seconds):
             raise RequestError(503, "other models are being loaded; try again", 5)
         try:
-            if name in self._models.names():  # by another request, while this one waited
+            if self._pin(name):  # another request loaded it, while this one waited
                 return
             folder = self._folder_of(name)
             while not self._fits(name, folder):
@@ -101,6 +107,8 @@ class Targets:
                     continue
                 others = ", ".join(self._models.names()[:MOST_SHOWN])
                 raise RequestError(503, f"no memory is left while {others} are at work", 1)
+            if not self._pin(name):
+                raise RequestError(503, f"{name[:100]!r} was unloaded just now; try again", 1)
         finally:
             self._loading.release()
 

@@ -98,7 +98,7 @@ def test_bars_are_medians_of_ratios_within_a_round():
 
 def test_the_page_names_every_server_and_every_bar():
     series = measured()
-    paced = Paced(per_second=20, single_ms=[20.0], poisson_ms=[20.0, 30.0], even_ms=[20.0])
+    paced = Paced(per_second=20, single_ms=[20.0], poisson_ms=[20.0], even_ms=[20.0, 30.0])
     dogs = Dogs(agreement=[1.0], accuracy=[0.4], twin_accuracy=[0.39], num_pictures=158)
     page = page_of(
         Results(

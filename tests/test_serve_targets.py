@@ -183,7 +183,7 @@ def test_many_requests_for_more_models_than_fit_are_all_answered(tmp_path, start
             if reply.status_code != 200 or reply.json["predictions"][0]["label"] != f"{name}2":
                 wrong.append(reply.json)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
