@@ -52,6 +52,17 @@ class Connection(socket.socket):
         self.setblocking(False)
         return super().recv(size)
 
+    def recv_soon(self, size: int, seconds: float) -> bytes:
+        """What comes within so short a time; nothing, too, when the connection has ended."""
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        if not poll.poll(seconds * 1000):
+            return b""
+        try:
+            return self.recv_now(size)
+        except OSError:
+            return b""
+
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
         """Raises ConnectionResetError also when the client does not read its answer."""
         self.settimeout(DEFAULT_SECONDS + len(data) / BYTES_PER_SECOND)

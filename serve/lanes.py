@@ -47,7 +47,8 @@ class Ticket:
         self.given_up = False
         self._left = num_pictures
         self._lock = threading.Lock()
-        self._done = threading.Event()
+        self._done = threading.Lock()  # held until all is done: an Event costs several of them
+        self._done.acquire()
 
     def settle(self, index: int, result: Rows | Exception) -> None:
         """One picture is done."""
@@ -59,11 +60,11 @@ class Ticket:
             self._left -= 1
             is_last = self._left == 0
         if is_last:
-            self._done.set()
+            self._done.release()
 
     def wait(self, seconds: float) -> bool:
-        """False when it is not done by then."""
-        return self._done.wait(seconds)
+        """False when it is not done by then. To be called once."""
+        return self._done.acquire(timeout=seconds)
 
 
 @dataclass(frozen=True, slots=True)

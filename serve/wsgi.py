@@ -1,5 +1,6 @@
 """What gunicorn calls in each worker process: settings, service, application."""
 
+import gc
 import os
 
 from flask import Flask
@@ -36,6 +37,9 @@ def application() -> Flask:
         min(LOADING_WAIT_SECONDS, settings.timeout_seconds),
     )
     app = create_app(service, settings, telemetry)
+    # What was imported stays: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
     loader = service.start(on_failure=lambda: os._exit(APP_LOAD_ERROR))
     if settings.workers > 1:
         loader.join()
