@@ -177,7 +177,7 @@ def test_many_requests_for_more_models_than_fit_are_all_answered(tmp_path, start
     wrong = []
 
     def run(number):
-        for step in range(8):
+        for step in range(5):
             name = "abcd"[(number * 3 + step) % 4]
             reply = server.ask(name)
             if reply.status_code != 200 or reply.json["predictions"][0]["label"] != f"{name}2":
