@@ -24,7 +24,7 @@ from classifier.explain import (
     TARGET,
     join_graphs,
 )
-from classifier.graph import save_graph
+from classifier.graph import convert, save_graph
 from classifier.network import Network
 from classifier.openvino_engine import compile_graph, import_openvino, read_graph
 from classifier.preprocess import Pixels
@@ -88,7 +88,7 @@ def _write_graph(network: Network, pixels: Pixels, folder: Path) -> dict[str, An
 def _trace(tail: Tail, target_NK: Tensor) -> Any:
     """An openvino.Model of `heat_map` whose inputs are maps, target and weight0, weight1, ..."""
     inputs = (tail.maps, target_NK, *tail.constants)
-    convert_model = import_openvino().convert_model
+    import_openvino()  # before anything else of it: nothing may call home
     from openvino.frontend import OpConversionFailure
 
     try:
@@ -103,7 +103,7 @@ def _trace(tail: Tail, target_NK: Tensor) -> Any:
             )(*inputs)
             traced.graph.eliminate_dead_code()  # the logits themselves
             traced.recompile()
-            graph = convert_model(traced, example_input=inputs)
+            graph = convert(traced, example_input=inputs)
     # What torch and OpenVINO raise for operations that they cannot differentiate or convert.
     except (
         OpConversionFailure, RuntimeError, TypeError, ValueError, KeyError, IndexError

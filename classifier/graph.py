@@ -1,5 +1,6 @@
 """Graph: a torch network as OpenVINO IR, whole, or its trunk alone with a head put on later."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def _trace(module: nn.Module, crop_px: int) -> Any:
     # Inference mode: without it the tracer finds that vit_b_32 differs from call to call.
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about every Python `if` in torchvision
-        return import_openvino().convert_model(
-            module.eval(), example_input=example, input=[-1, crop_px, crop_px, 3]
-        )
+        return convert(module.eval(), example_input=example, input=[-1, crop_px, crop_px, 3])
+
+
+def convert(module: Any, **words: Any) -> Any:
+    """`openvino.convert_model`; the process's logging is afterwards as it was, also after an error.
+
+    OpenVINO puts the level back only when all went well: no warning of ours would be seen again.
+    """
+    root = logging.getLogger()
+    before = root.level, root.filters[:], root.handlers[:]
+    try:
+        return import_openvino().convert_model(module, **words)
+    finally:
+        root.setLevel(before[0])
+        root.filters[:], root.handlers[:] = before[1:]

@@ -1,6 +1,8 @@
 """Fixtures that several rooms share, and the rule that a test leaves the process as it was."""
 
+import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,12 @@ from kinds import encode, rgb
 # tiny networks ten times slower wherever something else runs on the machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+
+# A shell's background jobs ignore Ctrl-C, and so would every program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ROOMS = ("contract", "classifier", "train", "serve", "control", "debugger")
 
 # pytest's own, and what importing torchvision sets.
 SET_BY_OTHERS = frozenset({"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"})
@@ -49,11 +57,18 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out / "model"
 
 
+def _loggers() -> dict[str, tuple[int, bool, bool]]:
+    """What decides whether a record of one of our rooms is seen: level, disabled, propagate."""
+    names = ("", *ROOMS)
+    loggers = {name: logging.getLogger(name) for name in names}
+    return {name: (log.level, log.disabled, log.propagate) for name, log in loggers.items()}
+
+
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind() -> Iterator[None]:
-    """Fails a test that leaves an environment variable, a working folder or a thread behind."""
+    """Fails a test that leaves an environment variable, a folder, a thread or a level behind."""
     environment, folder = dict(os.environ), Path.cwd()
-    threads = set(threading.enumerate())
+    threads, loggers = set(threading.enumerate()), _loggers()
     yield
     changed = {
         name
@@ -62,5 +77,6 @@ def _leaves_nothing_behind() -> Iterator[None]:
     }
     assert not changed
     assert Path.cwd() == folder
+    assert _loggers() == loggers
     left = [thread for thread in threading.enumerate() if thread not in threads]
     assert [thread.name for thread in left if thread.is_alive() and not thread.daemon] == []

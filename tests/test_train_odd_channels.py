@@ -162,6 +162,7 @@ def test_a_streamed_channel_is_read_once_and_never_written_to(
     assert {mask & ~IS_FOLDER for mask, _ in seen} == {OPEN}
     opened = Counter(name for mask, name in seen if not mask & IS_FOLDER)
     assert opened.keys() == {path.name for path in data.glob("*/*/*")}
-    # The report shows the worst mistakes of validation: those are opened once more.
     assert {opened[path.name] for path in data.glob("train/*/*")} == {1}
-    assert max(opened.values()) <= 2
+    # Some of validation are opened again: 256 at most to measure the bundle's variants on, and
+    # the worst mistakes for the report.
+    assert max(opened.values()) <= 3
