@@ -38,6 +38,7 @@ class Bare:
             "engine": classifier.engine_name,
             "variant": classifier.variant,
             "why": classifier.why,
+            "batch_size": self._classifier(cpu_limit()).batch_size,
             "labels": [item.label for item in classifier.predict(self._pixels)],
         }
 

@@ -77,7 +77,9 @@ def _speed(measured: Measured) -> Iterator[Bar]:
     yield Bar(name="serve-of-limit", value=middle(shares), target=LIMIT_SHARE, values=shares)
     around = tuple(
         cpu_ms - infer.cpu_ms - decode.cpu_ms
-        for cpu_ms, (infer, decode) in zip(ours.cpu_ms, costs, strict=True)
+        for cpu_ms, infer, decode in zip(
+            ours.cpu_ms, measured.same_infer, measured.decode, strict=True
+        )
     )
     yield Bar(
         name="serve-overhead-ms",

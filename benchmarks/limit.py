@@ -47,6 +47,7 @@ class Limit:
         )
         self.facts = self._ask(what="facts")
         self.layout = Layout(lanes=cpu_limit(), batch=1)
+        self.server_layout = Layout(lanes=cpu_limit(), batch=self.facts["batch_size"])
         self.trials: list[tuple[Layout, float]] = []
 
     def find_layout(self) -> None:

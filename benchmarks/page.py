@@ -98,6 +98,7 @@ def _limit(results: Results) -> Iterator[str]:
     yield "| | wall ms | CPU ms |"
     yield "|---|---|---|"
     yield f"| compute, {_best(results.trials)} | {_costs(infer)} |"
+    yield f"| compute, as the server does | {_costs(results.measured.same_infer)} |"
     yield f"| decode, a thread a processor | {_costs(decode)} |"
     yield ""
     yield f"So no server can answer more than {_spread(limits, 1)} pictures/s with it."
@@ -165,8 +166,9 @@ def _method(results: Results) -> Iterator[str]:
     yield "The clients are one process on the same processors. Ratios are those of one round; the"
     yield "value of a bar is the median of the rounds. Overhead is the CPU time of all processes of"
     yield "the server for a request, less that of decoding and of computing one picture in the bare"
-    yield "loop. Open loops count latency from the time at which a request was due. Flask has"
-    yield "gunicorn's time-out at 900 s: it would otherwise end workers that are stopped for long."
+    yield "loop, which then makes the same calls as the server. Open loops count latency from the"
+    yield "time at which a request was due. Flask has gunicorn's time-out at 900 s: it would"
+    yield "otherwise end workers that are stopped for long."
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

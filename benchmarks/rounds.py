@@ -60,7 +60,8 @@ class Measured:
     """All rounds."""
 
     servers: dict[str, Series] = field(default_factory=dict)
-    infer: list[Cost] = field(default_factory=list)
+    infer: list[Cost] = field(default_factory=list)  # in the best layout
+    same_infer: list[Cost] = field(default_factory=list)  # in the layout that our server has
     decode: list[Cost] = field(default_factory=list)
 
     def ratios(self, name: str, to: str) -> list[float]:
@@ -80,6 +81,7 @@ def run_rounds(
             many, single = _measure(item, pictures, plan)
             measured.servers[item.server.name].add(many, single)
         measured.infer.append(limit.infer(plan.seconds / 2))
+        measured.same_infer.append(limit.infer(plan.seconds / 2, limit.server_layout))
         measured.decode.append(limit.decode(plan.seconds / 4))
         say(f"round {number + 1} of {plan.rounds}: " + _line(measured))
     return measured

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.batching import best_batch, is_long
+from classifier.batching import LONG_BATCH, best_batch, is_long
 from classifier.bundle import Bundle
 from classifier.preprocess import Pixels
 from contract.errors import BundleError
@@ -61,7 +61,9 @@ class OpenVinoEngine:
         one.reshape([1, *bundle.probe_shape[1:]])
         self._single = Requests.of(one, variant, threads=lanes, lanes=lanes)
         example = np.zeros(bundle.probe_shape, np.uint8)
-        if batch_size == 1 or (not batch_size and is_long(self._single, example)):
+        if not batch_size and is_long(self._single, example):
+            batch_size = LONG_BATCH if variant == "int8" and lanes > 1 else 1
+        if batch_size == 1:
             return
         many = Requests.of(graph, variant, threads=lanes, lanes=lanes)
         self.batch_size = batch_size or best_batch(self._single, many, example)
