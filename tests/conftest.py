@@ -14,6 +14,8 @@ from kinds import encode, rgb
 # Before torch is imported: its threads would spin while they wait for one another, which makes
 # tiny networks ten times slower wherever something else runs on the machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Nothing is kept outside of the clone, and every test starts cold; those of the cache say where.
+os.environ["KENNEL_CACHE_DIR"] = "off"
 
 
 # A shell's background jobs ignore Ctrl-C, and so would every program that a test starts.

@@ -6,7 +6,7 @@ from training import CPU, tiny_run
 from classifier.classifier import Classifier
 from classifier.engine import load_engine
 from classifier.export import export_bundle
-from classifier.int8_trunk import Int8Trunk
+from classifier.trunk_graph import TrunkGraph
 from contract.errors import HyperparameterError
 from contract.manifest import Manifest, Probe
 from train.group import Group
@@ -82,7 +82,7 @@ def test_a_trunk_travels_as_bytes_to_the_other_hosts(pictures, tmp_path):
     run = tiny_run(pictures, tmp_path, quantize="int8", unfreeze="none", epochs="1")
     trunk = run.learner.int8
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    again = Int8Trunk.from_bytes(trunk.to_bytes())
+    again = TrunkGraph.from_bytes(trunk.to_bytes(), variant="int8")
     assert np.array_equal(again.features(images), trunk.features(images))
 
 
