@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(data: Data, parts: Collection[str], options: argparse.Namespace) -> Results:
     found = Results(machine=describe_host(PACKAGES), title=data.title)
     rounds = options.rounds or (1 if options.quick else 3)
-    seeds = range(1 if options.quick else 3)
+    seeds = range(1 if options.quick else 2)
     if "frozen" in parts:
         found.frozen = measure_frozen(data, BUILD / "frozen", rounds, is_quick=options.quick)
     if "accuracy" in parts:
@@ -79,7 +79,7 @@ def _measure(data: Data, parts: Collection[str], options: argparse.Namespace) ->
     if "pass" in parts:
         found.passes = measure_pass(data, BUILD / "pass", rounds, is_quick=options.quick)
     if "finetune" in parts:
-        found.finetune = measure_finetune(data, BUILD / "finetune", rounds + 1)
+        found.finetune = measure_finetune(data, BUILD / "finetune", max(2, rounds))
     if "hosts" in parts:
         found.hosts = measure_hosts(data, BUILD / "hosts")
     if "scale" in parts:

@@ -32,6 +32,7 @@ class Frozen:
     cold_whole: list[float] = field(default_factory=list)  # with the start of Python and torch
     warm_whole: list[float] = field(default_factory=list)
     cold_cpu: list[float] = field(default_factory=list)
+    warm_cpu: list[float] = field(default_factory=list)
     script_cpu: float = 0.0
     peak_mib: float = 0.0
     script_peak_mib: float = 0.0
@@ -99,18 +100,17 @@ def _ours(data: Data, folder: Path, found: Frozen) -> None:
     out, number = folder / "ours", len(found.cold)
     shutil.rmtree(out, ignore_errors=True)
     environment = {"KENNEL_CACHE_DIR": str(out / "cache")}
-    for name, times, wholes in (
-        ("cold", found.cold, found.cold_whole),
-        ("warm", found.warm, found.warm_whole),
+    for name, times, wholes, cpu in (
+        ("cold", found.cold, found.cold_whole, found.cold_cpu),
+        ("warm", found.warm, found.warm_whole, found.warm_cpu),
     ):
         values = {"arch": ARCH, "epochs": EPOCHS}
         command = our_command(data.channels, out / name, values)
         job = Job.run(f"{name}-{number}", command, folder, environment)
         times.append(job.seconds - job.time_of("job "))
         wholes.append(job.seconds)
-        if name == "cold":
-            found.cold_cpu.append(job.cpu_seconds)
-            found.peak_mib = max(found.peak_mib, job.peak_mib)
+        cpu.append(job.cpu_seconds)
+        found.peak_mib = max(found.peak_mib, job.peak_mib)
         say(f"ours, {name}: {times[-1]:.1f} s, {job.seconds:.1f} s with its start")
 
 

@@ -86,7 +86,8 @@ class Job:
         while not self.has_ended:
             self._look()
         if self._process.returncode:
-            raise SystemExit(f"{self.name} failed; see {self.log} and {self.log.stem}.err")
+            code = self._process.returncode
+            raise SystemExit(f"{self.name} ended with {code}; see {self.log} and its .err")
         return self
 
     @classmethod

@@ -80,7 +80,7 @@ def _frozen(results: Results) -> Iterator[str]:
     )
     yield (
         f"| Kennel, once more | {spread(found.warm, 1)} | {spread(warm, 1)} "
-        f"| {middle(found.warm_whole):.1f} | | |"
+        f"| {middle(found.warm_whole):.1f} | {middle(found.warm_cpu):.0f} | |"
     )
     yield ""
     yield "Seconds count from the first look at the pictures to the saved network. An epoch is"

@@ -61,9 +61,15 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _loggers() -> dict[str, tuple[int, bool, bool]]:
     """What decides whether a record of one of our rooms is seen: level, disabled, propagate."""
-    names = ("", *ROOMS)
-    loggers = {name: logging.getLogger(name) for name in names}
-    return {name: (log.level, log.disabled, log.propagate) for name, log in loggers.items()}
+    known = logging.root.manager.loggerDict
+    loggers = {name: log for name, log in known.items() if name.split(".")[0] in ROOMS}
+    found = {
+        name: (log.level, log.disabled, log.propagate)
+        for name, log in {"": logging.root, **loggers}.items()
+        if isinstance(log, logging.Logger)
+    }
+    usual = (logging.NOTSET, False, True)
+    return {name: state for name, state in found.items() if name == "" or state != usual}
 
 
 @pytest.fixture(autouse=True)

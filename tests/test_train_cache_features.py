@@ -18,7 +18,7 @@ from train.cache import Cache, digest_of
 from train.channels import read_data
 from train.data import Split
 from train.features import compute_features
-from train.frozen import FrozenTrunk
+from train.frozen import FrozenTrunk, Speeds
 from train.head_learner import HeadLearner
 from train.memo import Memo
 from train.network_learner import NetworkLearner
@@ -239,6 +239,19 @@ def test_rows_join_those_that_another_process_has_written(data, tmp_path):
         split = Split(name="train", pictures=half)
         compute_features(source, split, CPU, max_unreadable=0, on_picture=lambda count: None)
     assert computed(data, tmp_path)[0] == 0
+
+
+def test_a_measured_speed_is_believed_for_a_day(tmp_path):
+    days = [0.0]
+    cache, key = Cache(tmp_path), {"chip": "a"}
+    speeds = Speeds(cache, key, lambda: days[0] * 86_400)
+    assert speeds.get("int8") is None
+    speeds.put("int8", 90.5)
+    assert Speeds(cache, key, lambda: 80_000.0).get("int8") == 90.5
+    days[0] = 1.5
+    assert speeds.get("int8") is None
+    speeds.put("int8", 70.0)
+    assert Speeds(Cache(tmp_path), key, lambda: 2.4 * 86_400).get("int8") == 70.0
 
 
 SHARER = """

@@ -60,10 +60,30 @@ class Master:
         self.output += self.process.communicate(timeout=WAIT_SECONDS)[0]
         return self.process.returncode
 
+    def end(self):
+        """Nothing is left when a test fails; workers end with their master."""
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate(timeout=WAIT_SECONDS)
+
     def worker(self):
         """The process of one that runs a trial."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return int(children.read_text().split()[0])
+
+
+@pytest.fixture
+def start():
+    """Starts masters, and ends those that are still there after the test."""
+    masters = []
+
+    def begin(words, **variables):
+        masters.append(Master(words, **variables))
+        return masters[-1]
+
+    yield begin
+    for master in masters:
+        master.end()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +91,10 @@ def whole(pictures, tmp_path_factory):
     """A study that nobody disturbed, and what it said."""
     out = tmp_path_factory.mktemp("whole")
     master = Master(study_flags(pictures, out, {}, **EPOCHS))
-    assert master.wait() == 0, master.output
+    try:
+        assert master.wait() == 0, master.output
+    finally:
+        master.end()
     return out, master.output
 
 
@@ -129,16 +152,16 @@ def test_metrics_are_logged_with_their_trials_and_the_best_come_last(whole):
     assert metric_lines(sentence) == []
 
 
-def test_a_study_that_is_stopped_goes_on_to_the_same_trials(whole, pictures, tmp_path):
+def test_a_study_that_is_stopped_goes_on_to_the_same_trials(whole, start, pictures, tmp_path):
     words = study_flags(pictures, tmp_path, {}, **EPOCHS)
-    first = Master(words)
+    first = start(words)
     first.wait_for("trial 2/4")
     first.process.send_signal(signal.SIGTERM)
     assert first.wait() == 0, first.output
     stopped = result_of(tmp_path)
     assert stopped.status == "Stopped"
     assert 2 <= sum(one.status == "Completed" for one in stopped.trials) < 4
-    second = Master(words)
+    second = start(words)
     assert second.wait() == 0, second.output
     assert "trials are done" in second.output
     ours, theirs = result_of(tmp_path), result_of(whole[0])
@@ -208,12 +231,14 @@ def shared_url(request, tmp_path):
         yield url
 
 
-def test_masters_share_a_study_and_a_killed_worker_costs_its_trial(shared_url, pictures, tmp_path):
+def test_masters_share_a_study_and_a_killed_worker_costs_its_trial(
+    shared_url, start, pictures, tmp_path
+):
     ranges = {"batch-size": [8, 16], "num-classes": [0, 3, 9]}  # 9 is wrong: there are three
     spec = {"strategy": "Grid", "max_jobs": None, "ranges": ranges}
     outs = [tmp_path / name for name in ("a", "b")]
     masters = [
-        Master(study_flags(pictures, out, spec, **EPOCHS), **{STORAGE_VARIABLE: shared_url})
+        start(study_flags(pictures, out, spec, **EPOCHS), **{STORAGE_VARIABLE: shared_url})
         for out in outs
     ]
     await_epochs(outs[0])

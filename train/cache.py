@@ -221,7 +221,7 @@ class Shelf:
 
 def _open_all(folder: Path) -> dict[bytes, Segment]:
     where: dict[bytes, Segment] = {}
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(folder.glob(f"*{SUFFIX}"), key=_age):  # the newest entry counts
         try:
             segment = Segment(path)
         except ValueError:
@@ -231,6 +231,14 @@ def _open_all(folder: Path) -> dict[bytes, Segment]:
         else:
             where |= dict.fromkeys(segment.names, segment)
     return where
+
+
+def _age(path: Path) -> int:
+    """Older ones first."""
+    try:
+        return path.stat().st_ctime_ns
+    except OSError:  # removed meanwhile
+        return 0
 
 
 def _remove(path: Path) -> None:

@@ -1,7 +1,8 @@
 """FrozenTrunk: which engine makes a job's features, and what earlier jobs know of it."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -23,6 +24,8 @@ from train.start import Start
 from train.trunk_cache import TrunkCache, versions_of
 from train.trunk_pass import GraphTrunk, TorchTrunk, Trunk
 from train.views import CENTRE, Views
+
+SPEED_SECONDS = 86_400.0  # that a speed is believed
 
 
 class FrozenTrunk:
@@ -108,19 +111,23 @@ class FrozenTrunk:
 
 
 class Speeds:
-    """Pictures a second by variant, kept over jobs."""
+    """Pictures a second by variant, kept over jobs, not for long: others may have been busy."""
 
-    def __init__(self, cache: Cache, key: dict[str, object] | None) -> None:
-        self._shelf = cache.shelf("speeds", key)
+    def __init__(
+        self, cache: Cache, key: dict[str, object] | None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._shelf, self._now = cache.shelf("speeds", key), now
 
     def get(self, name: str) -> float | None:
-        """None: not measured yet."""
+        """None: not measured lately."""
         text = self._shelf.get(digest_of(name.encode()))
-        return None if text is None else float(json.loads(text))
+        speed, at = json.loads(text) if text else (0.0, -SPEED_SECONDS)
+        return speed if 0 <= self._now() - at < SPEED_SECONDS else None
 
     def put(self, name: str, images_per_second: float) -> None:
         """Remember it for the next job."""
-        self._shelf.put(digest_of(name.encode()), json.dumps(images_per_second).encode())
+        text = json.dumps([images_per_second, self._now()])
+        self._shelf.put(digest_of(name.encode()), text.encode())
         self._shelf.flush()
 
 
