@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -23,22 +22,15 @@ ASK = (
 ASK_SECONDS = 60
 
 
-def describe_host(packages: Sequence[str] = OURS) -> dict[str, str]:
-    """The chip, and the versions of our packages."""
+def describe_machine() -> dict[str, str]:
+    """What a reader needs to judge the figures."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "chip": chip_name(),
         "processors": str(cpu_limit()),
         "memory": f"{_memory_gib():.0f} GiB",
         "python": sys.version.split()[0],
-        "ours": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
-    }
-
-
-def describe_machine() -> dict[str, str]:
-    """What a reader needs to judge the figures."""
-    return {
-        **describe_host(),
+        "ours": ", ".join(f"{name} {metadata.version(name)}" for name in OURS),
         "peers": ", ".join(f"{name} {version}" for name, version in _peer_versions().items()),
         "java": _java(),
     }

@@ -5,9 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +28,6 @@ from control.job_spec import JobSpec
 from control.outcome import Outcome, carry_out, channel_folders
 from control.runner import Plan
 from control.runs import LOG_NAME, RUNS
-from control.staging import folders_of, staged
 from control.terminal import complain
 from control.transcript import Transcript
 
@@ -58,7 +56,6 @@ class ContainerRunner:
     runs: Path = RUNS
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL, as SageMaker does
-    environment: Mapping[str, str] = field(default_factory=dict)  # of the job, besides our own
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_hosts <= MOST_HOSTS:
@@ -75,16 +72,13 @@ class ContainerRunner:
         """What `run` would do, with NNNN for the run's number."""
         return self._plan_in(self.runs / f"NNNN-{spec.name}", spec, f"kennel-NNNN-{spec.name}")
 
-    def run(self, spec: JobSpec, folder: Path | None = None) -> JobResult:
+    def run(self, spec: JobSpec) -> JobResult:
         """Run the job to its end. Its folder keeps run.json and train.log besides /opt/ml's own.
 
-        With `folder`, an earlier session of the same job goes on there. Raises UsageError when
-        the engine lacks the image.
+        Raises UsageError when the engine lacks the image.
         """
         require_image(self.image)
-        train = partial(self._train, spec=spec)
-        with staged(spec.channels, self.runs):
-            return carry_out(spec, self.runs, self.echo, train, folder=folder)
+        return carry_out(spec, self.runs, self.echo, lambda folder: self._train(folder, spec))
 
     def _plan_in(self, folder: Path, spec: JobSpec, network: str) -> Plan:
         """`network` is its name; each container's is `NETWORK-HOST`."""
@@ -98,7 +92,6 @@ class ContainerRunner:
                 ("docker", "rm", "--force", *(f"{network}-{host}" for host in self.hosts)),
                 ("docker", "network", "rm", network),
             ),
-            environment=self.environment,
             hyperparameters=spec.hyperparameters,
             channels={name: str(path) for name, path in spec.channels.items()},
             max_run_seconds=spec.max_run_seconds,
@@ -113,15 +106,13 @@ class ContainerRunner:
             *caller_options(self.engine),
             *gpu_options(self.engine, self.gpus),
             f"--env=TRAINING_JOB_NAME={spec.name}",
-            # Without a value: docker takes it from its own environment, where `ps` shows none.
-            *(f"--env={name}" for name in self.environment),
             bind(self._base(folder, host), str(DEFAULT_BASE), writable=True),
             # The run's own input/data holds links, which lead nowhere in there. This hides them,
             # and the engine makes its mount points here instead of in the run's folder.
             f"--tmpfs={data}:size=1m",
             *(
                 bind(path, str(data / name / path.name if path.is_file() else data / name))
-                for name, path in folders_of(spec.channels, self.runs).items()
+                for name, path in spec.channels.items()
             ),
             *(self.image, *self.command),
         )
@@ -131,7 +122,7 @@ class ContainerRunner:
 
     def _train(self, folder: Path, spec: JobSpec) -> Outcome:
         """Lay the job out for each host, start the containers, copy what they say, wait."""
-        channels = channel_folders(folder, folders_of(spec.channels, self.runs))
+        channels = channel_folders(folder, spec.channels)
         for host in self.hosts:
             write_job(
                 self._base(folder, host).resolve(),
@@ -151,9 +142,7 @@ class ContainerRunner:
             Containers(grace_seconds=self.grace_seconds) as containers,
         ):
             for host, command in zip(self.hosts, (plan.command, *plan.beside), strict=True):
-                client = containers.start(
-                    f"{network}-{host}", command, subprocess.PIPE, extra=self.environment
-                )
+                client = containers.start(f"{network}-{host}", command, subprocess.PIPE)
                 self._copy(client, log, host)
             watch = Watch(
                 signals=signals,

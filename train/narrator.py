@@ -92,21 +92,6 @@ def tell_data(job: TrainingJob, data: JobData) -> None:
 
 
 def tell_start(start: Start) -> None:
-    """Which network learns what, from where, and how."""
-    tell_network(start)
-    values = start.values
-    log.info(
-        "plan   %d epochs of batches of %d, %s lr %g, schedule %s, seed %d",
-        values.epochs,
-        values.batch_size,
-        values.optimizer,
-        values.lr,
-        values.schedule,
-        values.seed,
-    )
-
-
-def tell_network(start: Start) -> None:
     """Which network learns what, from where."""
     values, preprocess = start.values, start.preprocess
     learns = {
@@ -120,4 +105,13 @@ def tell_network(start: Start) -> None:
         preprocess.crop_px,
         start.origin,
         learns,
+    )
+    log.info(
+        "plan   %d epochs of batches of %d, %s lr %g, schedule %s, seed %d",
+        values.epochs,
+        values.batch_size,
+        values.optimizer,
+        values.lr,
+        values.schedule,
+        values.seed,
     )

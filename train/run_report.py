@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import Labels
-from train.data import Picture
 from train.metrics_file import EpochRow
 
 
@@ -16,12 +15,12 @@ class Evaluation:
     """What the kept network answered for N pictures of one split, over K classes."""
 
     split: str
-    pictures: tuple[Picture, ...]  # N
+    paths: tuple[str, ...]  # N
     targets: NDArray[np.int64]  # (N,) class indices
     probabilities: NDArray[np.float32]  # (N, K), rows sum to 1
 
     def __post_init__(self) -> None:
-        num = len(self.pictures)
+        num = len(self.paths)
         assert self.targets.shape == (num,), self.targets.shape
         assert self.probabilities.ndim == 2, self.probabilities.shape
         assert self.probabilities.shape[0] == num, self.probabilities.shape
