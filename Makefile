@@ -26,7 +26,7 @@ else
   FROM_FILE := -r
 endif
 
-.PHONY: help setup demo test lint docs lock images test-containers bench-serve sbom audit
+.PHONY: help setup demo test lint docs lock images test-containers bench-serve bench-train sbom audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -63,6 +63,9 @@ test-containers: $(VENV)/.dev-installed $(addsuffix /.installed,$(CONTAINERS) $(
 
 bench-serve: $(VENV)/.run-installed .venv-bench/.installed ## our server beside TorchServe and others; ten minutes, needs Java 17
 	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+bench-train: $(VENV)/.run-installed ## our training beside the ordinary script; twenty minutes
+	$(BIN)/python -m benchmarks.train $(ARGS)
 
 sbom: ## write what is in each image to build/sbom, as CycloneDX JSON
 	mkdir -p build/sbom

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -22,15 +23,22 @@ ASK = (
 ASK_SECONDS = 60
 
 
-def describe_machine() -> dict[str, str]:
-    """What a reader needs to judge the figures."""
+def describe_host(packages: Sequence[str] = OURS) -> dict[str, str]:
+    """The chip, and the versions of our packages."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "chip": chip_name(),
         "processors": str(cpu_limit()),
         "memory": f"{_memory_gib():.0f} GiB",
         "python": sys.version.split()[0],
-        "ours": ", ".join(f"{name} {metadata.version(name)}" for name in OURS),
+        "ours": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
+    }
+
+
+def describe_machine() -> dict[str, str]:
+    """What a reader needs to judge the figures."""
+    return {
+        **describe_host(),
         "peers": ", ".join(f"{name} {version}" for name, version in _peer_versions().items()),
         "java": _java(),
     }

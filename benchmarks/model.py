@@ -44,7 +44,7 @@ def build_model(folder: Path, pictures: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_pictures(folder / PICTURES, pictures)
     start = folder / "start.pth"
-    torch.save(_random_trunk().state_dict(), start)
+    torch.save(random_trunk().state_dict(), start)
     _train(folder, start)
     network = _peer_network(folder / MODEL / WEIGHTS_NAME)
     torch.save(network.state_dict(), folder / PEER_WEIGHTS)
@@ -66,7 +66,7 @@ def _write_pictures(folder: Path, given: Path | None) -> None:
         (folder / f"{number:02d}.jpg").write_bytes(data)
 
 
-def _random_trunk() -> nn.Module:
+def random_trunk() -> nn.Module:
     """A resnet50 as it is born, but with statistics of real activations in its batch norms."""
     torch.manual_seed(SEED)
     network = models.resnet50()

@@ -71,9 +71,9 @@ def _servers(results: Results) -> Iterator[str]:
     for row in results.rows:
         series = results.measured.servers[row.name]
         ratios = results.measured.ratios(OURS, row.name)
-        faster = "" if row.name == OURS else f"{_spread(ratios, 2)}"
+        faster = "" if row.name == OURS else f"{spread(ratios, 2)}"
         yield (
-            f"| {row.title} | {_spread(series.per_second, 1)} | {faster} "
+            f"| {row.title} | {spread(series.per_second, 1)} | {faster} "
             f"| {middle(series.p50_ms):.0f} | {middle(series.p99_ms):.0f} "
             f"| {middle(series.single_ms):.0f} | {middle(series.cpu_ms):.1f} "
             f"| {row.memory_mib:.0f} | {row.ready_seconds:.1f} | {series.errors} | {row.agreeing} |"
@@ -101,7 +101,7 @@ def _limit(results: Results) -> Iterator[str]:
     yield f"| compute, as the server does | {_costs(results.measured.same_infer)} |"
     yield f"| decode, a thread a processor | {_costs(decode)} |"
     yield ""
-    yield f"So no server can answer more than {_spread(limits, 1)} pictures/s with it."
+    yield f"So no server can answer more than {spread(limits, 1)} pictures/s with it."
     yield "Layouts tried, ms a picture: " + ", ".join(
         f"{name} {value:.1f}" for name, value in results.trials
     )
@@ -153,7 +153,7 @@ def _bars(results: Results) -> Iterator[str]:
     yield ""
     yield "```"
     for bar in results.bars:
-        yield bar.line() + (f"   (rounds {_spread(bar.values, 2)})" if bar.values else "")
+        yield bar.line() + (f"   (rounds {spread(bar.values, 2)})" if bar.values else "")
     yield "```"
 
 
@@ -171,14 +171,15 @@ def _method(results: Results) -> Iterator[str]:
     yield "otherwise end workers that are stopped for long."
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
+    """Median, lowest and highest."""
     low, high = min(values), max(values)
     return f"{middle(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _costs(costs: Sequence[Cost]) -> str:
     return " | ".join(
-        _spread(values, 2) for values in ([c.wall_ms for c in costs], [c.cpu_ms for c in costs])
+        spread(values, 2) for values in ([c.wall_ms for c in costs], [c.cpu_ms for c in costs])
     )
 
 
@@ -189,7 +190,7 @@ def _best(trials: Sequence[tuple[str, float]]) -> str:
 def line_of(row: Row, series: Series) -> str:
     """One line of the terminal's table."""
     return (
-        f"{row.title:42} {_spread(series.per_second, 1):24} p50 {middle(series.p50_ms):6.0f} ms  "
+        f"{row.title:42} {spread(series.per_second, 1):24} p50 {middle(series.p50_ms):6.0f} ms  "
         f"p99 {middle(series.p99_ms):6.0f} ms  CPU {middle(series.cpu_ms):6.1f} ms  "
         f"{row.memory_mib:6.0f} MiB  errors {series.errors}"
     )

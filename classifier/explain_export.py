@@ -103,7 +103,7 @@ def _trace(tail: Tail, target_NK: Tensor) -> Any:
             )(*inputs)
             traced.graph.eliminate_dead_code()  # the logits themselves
             traced.recompile()
-            graph = convert(traced, example_input=inputs)
+            graph = convert(traced, inputs)
     # What torch and OpenVINO raise for operations that they cannot differentiate or convert.
     except (
         OpConversionFailure, RuntimeError, TypeError, ValueError, KeyError, IndexError

@@ -1,7 +1,7 @@
 """A trained network to the files of a bundle. Training's side only; needs torch and openvino."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from classifier.bundle import Bundle, probe_pixels, write_bundle
 from classifier.choice import Choice, Machine
-from classifier.engine import Engine, load_chosen
+from classifier.engine import load_chosen
 from classifier.explain_export import write_explanation
 from classifier.graph import save_graph, trace_network
 from classifier.measure import Check, measure
@@ -40,6 +40,8 @@ class Extra:
 
     name: str
     path: Path
+    # Called before anything is measured and the file is copied: it may be written meanwhile.
+    await_it: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +49,14 @@ class Variants:
     """What a bundle may hold besides float32, and what to measure each variant on."""
 
     check: Check
+    graph: Any = None  # an openvino.Model of the network in float32; None: traced at export
     int8: Any = None  # an openvino.Model of the whole network; None: there is no int8
     has_gpu: bool = False
     threads: int = 0
+    # Pictures a second of a variant on this chip, where they were measured earlier; and who wants
+    # to know them.
+    speed_of: Callable[[VariantName], float | None] = lambda name: None
+    on_speed: Callable[[VariantName, float], None] = lambda name, images_per_second: None
 
 
 def export_bundle(
@@ -78,6 +85,8 @@ def export_bundle(
     try:
         with staging(folder) as staged:
             files = _write_networks(network, staged, manifest, variants)
+            for extra in extras:
+                extra.await_it()
             if variants is not None:
                 written = replace(manifest, files=dict.fromkeys(files, ""))
                 bundle = Bundle(folder=staged, manifest=written)
@@ -108,7 +117,10 @@ def _write_networks(
 ) -> dict[str, Path]:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, staged / WEIGHTS_NAME)
-    save_graph(trace_network(network, manifest.preprocess.crop_px), staged / GRAPH_NAME)
+    graph = variants.graph if variants is not None else None
+    if graph is None:
+        graph = trace_network(network, manifest.preprocess.crop_px)
+    save_graph(graph, staged / GRAPH_NAME)
     names = [WEIGHTS_NAME, GRAPH_NAME, GRAPH_WEIGHTS_NAME]
     if variants is not None and variants.int8 is not None:
         save_graph(variants.int8, staged / INT8_NAME)
@@ -117,25 +129,27 @@ def _write_networks(
     return {name: staged / name for name in names} | explanation
 
 
+def variant_names(*, has_int8: bool, has_gpu: bool) -> list[VariantName]:
+    """Every variant that this machine measures of a network."""
+    names: list[VariantName] = ["f32"]
+    names += ["bf16"] if "bf16" in Machine.here().precisions else []
+    names += ["int8"] if has_int8 else []
+    return names + (["half"] if has_gpu else [])
+
+
 def _measure(bundle: Bundle, variants: Variants) -> Iterator[Variant]:
     """Every variant that this machine can compute, on the pictures of the check."""
     probe = probe_pixels(bundle.manifest.preprocess)
-    for engine in _engines(bundle, variants):
-        name: VariantName = engine.variant  # type: ignore[assignment]
-        yield measure(name, engine, probe, variants.check)
-
-
-def _engines(bundle: Bundle, variants: Variants) -> Iterator[Engine]:
-    machine = Machine.here()
-    names: list[VariantName] = ["f32"]
-    names += ["bf16"] if "bf16" in machine.precisions else []
-    names += ["int8"] if variants.int8 is not None else []
-    for name in names:
-        choice = Choice(engine="openvino", variant=name, why="to be measured")
-        yield load_chosen(bundle, choice, threads=variants.threads)
-    if variants.has_gpu:
-        choice = Choice(engine="torch", variant="half", why="to be measured")
-        yield load_chosen(bundle, choice, threads=variants.threads)
+    for name in variant_names(has_int8=variants.int8 is not None, has_gpu=variants.has_gpu):
+        choice = Choice(
+            engine="torch" if name == "half" else "openvino", variant=name, why="to be measured"
+        )
+        engine = load_chosen(bundle, choice, threads=variants.threads)
+        speed = variants.speed_of(name)
+        variant = measure(name, engine, probe, variants.check, speed)
+        if speed is None:
+            variants.on_speed(name, variant.images_per_second)
+        yield variant
 
 
 def _without_refused(files: dict[str, Path], manifest: Manifest) -> dict[str, Path]:

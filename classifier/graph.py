@@ -78,18 +78,26 @@ def _trace(module: nn.Module, crop_px: int) -> Any:
     # Inference mode: without it the tracer finds that vit_b_32 differs from call to call.
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about every Python `if` in torchvision
-        return convert(module.eval(), example_input=example, input=[-1, crop_px, crop_px, 3])
+        return convert(module.eval(), example, input=[-1, crop_px, crop_px, 3])
 
 
-def convert(module: Any, **words: Any) -> Any:
+def convert(module: nn.Module, example: Any, **words: Any) -> Any:
     """`openvino.convert_model`; the process's logging is afterwards as it was, also after an error.
 
     OpenVINO puts the level back only when all went well: no warning of ours would be seen again.
     """
+    openvino = import_openvino()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     root = logging.getLogger()
     before = root.level, root.filters[:], root.handlers[:]
     try:
-        return import_openvino().convert_model(module, **words)
+        # Answers are compared elsewhere; torch's own check, tracing once more, takes longer than
+        # all the rest.
+        decoder = TorchScriptPythonDecoder(
+            module, example_input=example, trace_kwargs={"check_trace": False}
+        )
+        return openvino.convert_model(decoder, **words)
     finally:
         root.setLevel(before[0])
         root.filters[:], root.handlers[:] = before[1:]

@@ -1,7 +1,8 @@
 """Measure: what a variant of the network answers, how well and how fast, at export."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +26,39 @@ class Check:
     images_NHWC: Pixels
     targets: NDArray[np.int64]  # (N,)
     trained: NDArray[np.float32]  # (N, K), probabilities of the network as trained
+    # What the engine of a variant says of these pictures, (N, K), where that is known already.
+    # When it is of all variants, `images_NHWC` may be empty.
+    known: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
-def measure(name: VariantName, engine: Engine, probe: Pixels, check: Check) -> Variant:
-    """Run every picture of `check` through `engine`. `probe`: uint8 (1, H, W, 3)."""
+def measure(
+    name: VariantName,
+    engine: Engine,
+    probe: Pixels,
+    check: Check,
+    images_per_second: float | None = None,
+) -> Variant:
+    """Run every picture of `check` through `engine`, or take what it said of them earlier.
+
+    Args:
+        probe: uint8 (1, H, W, 3).
+        images_per_second: as measured earlier on this chip; None: measured now.
+    """
     answer = engine.probabilities(probe)[0]
     # Without a picture to compare on there is nothing to trust, but still a speed.
-    images = check.images_NHWC if len(check.targets) else probe
-    rows = [
-        engine.probabilities(images[first : first + _BATCH_SIZE])
-        for first in range(0, len(images), _BATCH_SIZE)
-    ]
-    top = np.concatenate(rows).argmax(axis=1)[: len(check.targets)]
+    images = check.images_NHWC if len(check.images_NHWC) else np.repeat(probe, _BATCH_SIZE, axis=0)
+    rows = check.known.get(name)
+    if rows is None:
+        parts = np.split(images, range(_BATCH_SIZE, len(images), _BATCH_SIZE))
+        rows = np.concatenate([engine.probabilities(part) for part in parts])
+    top = rows.argmax(axis=1)[: len(check.targets)]
+    speed = images_per_second or round(_speed(engine, images[:_BATCH_SIZE]), 1)
     return Variant(
         name=name,
         agreement=_share(top == check.trained.argmax(axis=1)),
         accuracy=_share(top == check.targets),
         num_pictures=len(top),
-        images_per_second=round(_speed(engine, images[:_BATCH_SIZE]), 1),
+        images_per_second=speed,
         chip=chip_name(),
         probe=Probe(probabilities=tuple(answer.tolist()), tolerance=_TOLERANCE[name]),
     )

@@ -9,7 +9,8 @@ from contract.errors import HyperparameterError
 from contract.strict import to_bool, unquote
 
 RESERVED_NAMES = frozenset({"_tuning_objective_metric", "default_user_module_name"})
-RESERVED_PREFIXES = ("sagemaker_", "_kfold")
+# kennel_ is ours, for what is no knob of one training: kennel_tuning, kennel_find_lr.
+RESERVED_PREFIXES = ("sagemaker_", "_kfold", "kennel_")
 
 # alias -> our name; the value means the same
 SAME_VALUE = {
@@ -42,7 +43,7 @@ Resolved = tuple[str, str]
 
 
 def is_reserved(key: str) -> bool:
-    """True for keys that SageMaker and its toolkits add for themselves."""
+    """True for keys that SageMaker, its toolkits or our own commands add for themselves."""
     return key in RESERVED_NAMES or key.startswith(RESERVED_PREFIXES)
 
 

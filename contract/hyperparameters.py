@@ -55,13 +55,10 @@ class Hyperparameters:
         30, "Training", "passes over the training pictures", minimum=1, maximum=100000
     )
     batch_size: int = knob(
-        32,
-        "Training",
-        "pictures a step, over all hosts and GPUs together",
-        minimum=1,
-        maximum=65536,
-        tuning=("32", "64", "128", "256"),
-    )
+        32, "Training", "pictures a step, over all hosts and GPUs together; auto is decided before"
+        " training: by trying steps, or with a frozen trunk by the number of pictures",
+        minimum=1, maximum=65536, auto=0, tuning=("32", "64", "128", "256"),
+    )  # fmt: skip
     lr: float = knob(
         0.001,
         "Training",
@@ -253,14 +250,12 @@ class Hyperparameters:
 
     def to_strings(self) -> dict[str, str]:
         """Every knob as SageMaker would send it: hyphenated names, string values."""
-        return {
-            key.replace("_", "-"): str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in asdict(self).items()
-        }
+        return {BY_KEY[key].name: BY_KEY[key].to_text(value) for key, value in asdict(self).items()}
 
 
 SETTINGS: tuple[Setting, ...] = settings_of(Hyperparameters)
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+BY_KEY: dict[str, Setting] = {name.replace("-", "_"): item for name, item in BY_NAME.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ class Metric:
     name: str
     help: str
     maximize: bool
+    every_epoch: bool = True  # otherwise once, at the end
     aliases: tuple[str, ...] = ()  # names that tuning descriptions may use for it
 
     @property
@@ -34,11 +35,31 @@ METRICS: tuple[Metric, ...] = (
         name="test:loss",
         help="mean cross-entropy on test, once, at the end",
         maximize=False,
-        aliases=("average test loss",),
+        every_epoch=False,
+        aliases=("average test loss", "test loss"),
     ),
-    Metric(name="test:accuracy", help="top-1 accuracy on test", maximize=True),
+    Metric(
+        name="test:accuracy",
+        help="top-1 accuracy on test",
+        maximize=True,
+        every_epoch=False,
+        aliases=("test accuracy",),
+    ),
 )
 METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+def find_metric(name: str) -> Metric | None:
+    """The metric of this name or alias, in any case; `-` and `_` are as good as its separators."""
+    asked = _plain(name)
+    for metric in METRICS:
+        if asked in map(_plain, (metric.name, *metric.aliases)):
+            return metric
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s:_-]+", " ", name.strip().lower())
 
 
 def format_metric(name: str, value: float) -> str:

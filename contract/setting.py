@@ -9,6 +9,8 @@ from contract.strict import to_bool, to_float, to_int, unquote
 Value = bool | int | float | str
 Scaling = Literal["Linear", "Logarithmic", "ReverseLogarithmic"]
 
+AUTO = "auto"  # the word for a number that the job itself finds out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -26,9 +28,14 @@ class Setting:
     choices: tuple[str, ...] = ()
     tuning: tuple[float, float] | tuple[str, ...] | None = None  # a range worth searching
     scaling: Scaling = "Linear"
+    auto: int | None = None  # outside the bounds: the number that the word `auto` is stored as
 
     def expected(self) -> str:
         """What a correct value looks like, for errors and docs."""
+        text = self._expected()
+        return text if self.auto is None else f"{text}, or auto"
+
+    def _expected(self) -> str:
         if self.choices:
             return "one of " + " | ".join(self.choices)
         if self.type is bool:
@@ -51,12 +58,20 @@ class Setting:
     def parse(self, text: str) -> Value:
         """Convert and check one string as SageMaker sends it. Raises HyperparameterError."""
         plain = unquote(text)
+        if self.auto is not None and plain.lower() == AUTO:
+            return self.auto
         converters: dict[type, Any] = {bool: to_bool, int: to_int, float: to_float, str: str}
         try:
             value: Value = converters[self.type](plain)
         except (ValueError, OverflowError):
             raise HyperparameterError(self.name, plain, self.expected()) from None
         return self.check(value)
+
+    def to_text(self, value: Value) -> str:
+        """`value` as SageMaker would send it; `parse` reads it back."""
+        if self.auto is not None and value == self.auto:
+            return AUTO
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
     def check(self, value: Value) -> Value:
         """`value` itself when type and range are right. Raises HyperparameterError otherwise."""
@@ -70,6 +85,8 @@ class Setting:
         if self.choices:
             return value in self.choices
         if isinstance(value, str):
+            return True
+        if self.auto is not None and value == self.auto:
             return True
         # Written this way round, every comparison refuses NaN too.
         return (

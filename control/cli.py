@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from contract.errors import KennelError, UsageError
 from contract.strict import nearest
+from control.command_data import DATA
 from control.command_demo import DEMO
 from control.command_doctor import DOCTOR
 from control.command_predict import PREDICT
@@ -18,10 +19,22 @@ from control.command_report import LIST, REPORT
 from control.command_run import RUN
 from control.command_serve import SERVE
 from control.command_transform import TRANSFORM
+from control.command_tune import TUNE
 from control.parser import Command, parse
 from control.terminal import complain, say
 
-COMMANDS: tuple[Command, ...] = (RUN, SERVE, PREDICT, TRANSFORM, REPORT, LIST, DOCTOR, DEMO)
+COMMANDS: tuple[Command, ...] = (
+    RUN,
+    TUNE,
+    SERVE,
+    PREDICT,
+    TRANSFORM,
+    DATA,
+    REPORT,
+    LIST,
+    DOCTOR,
+    DEMO,
+)
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
 

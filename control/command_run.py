@@ -3,17 +3,21 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 from contract.job import JobResult
-from control.job_spec import Overrides, read_job_spec
+from contract.tuning import FIND_LR_KEY
+from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
+from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
 from control.place import add_place, engine_for, is_container, only_for_containers
 from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_process import ProcessRunner
 from control.runner import Plan, Runner
 from control.runs import RUNS, read_run
+from control.study_runs import best_of, find_study
 from control.summary import metric_lines
 from control.terminal import duration, say, say_json
 
@@ -21,17 +25,11 @@ from control.terminal import duration, say, say_json
 def run_job(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the job completed, 1 when it did not."""
     only_for_containers(arguments, "instances", "shm_size")
-    spec = read_job_spec(
-        arguments.job,
-        Overrides(
-            name=arguments.name,
-            hyperparameters=dict(arguments.set),
-            channels={name: Path(folder).expanduser() for name, folder in arguments.channel},
-        ),
-    )
     as_json = arguments.output == "json"
     # With -o json, stdout belongs to the document; the job's own lines go to stderr.
-    runner = _runner(arguments, sys.stderr if as_json else sys.stdout)
+    echo = sys.stderr if as_json else sys.stdout
+    spec = _spec(arguments, echo)
+    runner = runner_for(arguments, echo)
     if arguments.show:
         plan = runner.plan(spec)
         if as_json:
@@ -40,11 +38,24 @@ def run_job(arguments: argparse.Namespace) -> int:
             say(plan_text(plan))
         return 0
     result = runner.run(spec)
+    advice = read_lr_advice(result.folder) if arguments.find_lr and result.ok else None
     if as_json:
-        say_json(read_run(result.folder).to_json())
+        found = {"lr_finder": advice.to_json()} if advice else {}
+        say_json({**read_run(result.folder).to_json(), **found})
     else:
-        say(result_text(result))
+        say(result_text(result, advice_text(advice, arguments.job) if advice else ""))
     return 0 if result.ok else 1
+
+
+def overrides_of(
+    arguments: argparse.Namespace, below: Mapping[str, str] | None = None
+) -> Overrides:
+    """What --name, --set and --channel say; `below` are hyperparameters that --set beats."""
+    return Overrides(
+        name=arguments.name,
+        hyperparameters=combine(below or {}, dict(arguments.set)),
+        channels={name: channel_source(text) for name, text in arguments.channel},
+    )
 
 
 def plan_text(plan: Plan) -> str:
@@ -63,8 +74,8 @@ def plan_text(plan: Plan) -> str:
     )
 
 
-def result_text(result: JobResult) -> str:
-    """How a job ended, where things are and what to do next."""
+def result_text(result: JobResult, advice: str = "") -> str:
+    """How a job ended, where things are and what to do next, or the advice that it gave."""
     lines = [
         "",
         *metric_lines(result.metrics),
@@ -76,19 +87,27 @@ def result_text(result: JobResult) -> str:
     report = read_run(result.folder).report
     if report.is_file():
         lines.append(f"report:  {report}")
-    if result.ok:
+    if advice:
+        lines.append(advice)
+    elif result.ok:
         lines.append(f"next:    kennel serve {result.folder}")
         lines.append(f"         kennel predict PICTURE --bundle {result.folder}")
     return "\n".join(lines)
 
 
-def _runner(arguments: argparse.Namespace, echo: TextIO) -> Runner:
+def runner_for(
+    arguments: argparse.Namespace, echo: TextIO, environment: Mapping[str, str] | None = None
+) -> Runner:
+    """The runner that --on and its like ask for. `environment` is the job's, besides ours."""
+    environment = environment or {}
     if not is_container(arguments):
-        return ProcessRunner(runs=RUNS, echo=echo)
+        return ProcessRunner(runs=RUNS, echo=echo, environment=environment)
+    instances = getattr(arguments, "instances", None)
     return ContainerRunner(
         engine=engine_for(arguments),
         image=arguments.image or IMAGE,
-        num_hosts=1 if arguments.instances is None else arguments.instances,
+        num_hosts=1 if instances is None else instances,
+        environment=environment,
         gpus=arguments.gpus or "auto",
         shm_size=arguments.shm_size or SHM_SIZE,
         runs=RUNS,
@@ -96,12 +115,9 @@ def _runner(arguments: argparse.Namespace, echo: TextIO) -> Runner:
     )
 
 
-def _add_arguments(parser: Parser) -> None:
-    parser.add_argument("job", metavar="JOB.toml", type=Path, help="the job's description")
+def add_job_arguments(parser: Parser, set_help: str) -> None:
+    """The flags of every command that runs a job: where, on top of the file, --show, -o."""
     add_place(parser, IMAGE)
-    parser.add_argument(
-        "--instances", type=int, metavar="N", help="containers, one a host: algo-1 to algo-N"
-    )
     parser.add_argument(
         "--shm-size", metavar="SIZE", help=f"/dev/shm of each container; default {SHM_SIZE}"
     )
@@ -112,7 +128,7 @@ def _add_arguments(parser: Parser) -> None:
         type=pair,
         default=[],
         metavar="NAME=VALUE",
-        help="a hyperparameter on top of the file's; may be repeated",
+        help=f"{set_help}; may be repeated",
     )
     parser.add_argument(
         "--channel",
@@ -120,12 +136,45 @@ def _add_arguments(parser: Parser) -> None:
         type=pair,
         default=[],
         metavar="NAME=DIR",
-        help="a channel on top of the file's; may be repeated",
+        help="a channel on top of the file's, a path or s3://BUCKET/PREFIX; may be repeated",
     )
     parser.add_argument(
         "--show", action="store_true", help="print what would be run, and stop there"
     )
     add_output_format(parser)
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument("job", metavar="JOB.toml", type=Path, help="the job's description")
+    add_job_arguments(parser, "a hyperparameter on top of the file's")
+    parser.add_argument(
+        "--instances", type=int, metavar="N", help="containers, one a host: algo-1 to algo-N"
+    )
+    parser.add_argument(
+        "--from",
+        dest="study",
+        metavar="STUDY",
+        help="take the best hyperparameters of a study (folder, number or name), or of the newest"
+        " finished one: best; --set beats them",
+    )
+    parser.add_argument(
+        "--find-lr",
+        action="store_true",
+        help="find a learning rate instead of training: a picture, a value, a range to search",
+    )
+
+
+def _spec(arguments: argparse.Namespace, echo: TextIO) -> JobSpec:
+    """The job, with what --from and --find-lr add to it. Says what was taken."""
+    more = {FIND_LR_KEY: "true"} if arguments.find_lr else {}
+    if arguments.study is None:
+        return read_job_spec(arguments.job, overrides_of(arguments, more))
+    found = find_study(RUNS, arguments.study)
+    trial, best = best_of(found)
+    given = dict(arguments.set)
+    taken = [f"{name} = {text}" for name, text in combine(best, given).items() if name not in given]
+    say(f"from {found.run.folder}, trial {trial.number}: {', '.join(taken) or 'nothing'}", to=echo)
+    return read_job_spec(arguments.job, overrides_of(arguments, {**best, **more}))
 
 
 RUN = Command(
@@ -139,6 +188,8 @@ RUN = Command(
         "kennel run jobs/digits.toml",
         "kennel run jobs/dogs.toml --set epochs=20 --channel train=pictures/train",
         "kennel run jobs/dogs.toml --on container --instances 2 --show",
+        "kennel run jobs/dogs.toml --from best --set epochs=30",
+        "kennel run jobs/dogs.toml --find-lr",
     ),
     add_arguments=_add_arguments,
     run=run_job,

@@ -4,7 +4,7 @@ import contextlib
 import math
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Self
 
@@ -43,15 +43,21 @@ class Containers:
         self.kill()
 
     def start(
-        self, name: str, command: Sequence[str], output: IO[str] | int | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        output: IO[str] | int | None = None,
+        *,
+        extra: Mapping[str, str] | None = None,
     ) -> Child:
         """Start one whose `docker run` is `command`; returns the client, for its streams.
 
-        `output` is a file for both streams, PIPE for two pipes, None for our own.
+        `output` is a file for both streams, PIPE for two pipes, None for our own; `extra` is the
+        client's environment besides ours.
         """
         both = None if output is None else subprocess.STDOUT
         stderr = subprocess.PIPE if output == subprocess.PIPE else both
-        self._clients[name] = start_child(command, stdout=output, stderr=stderr)
+        self._clients[name] = start_child(command, extra=extra, stdout=output, stderr=stderr)
         self._present.append(name)
         return self._clients[name]
 

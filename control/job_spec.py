@@ -12,7 +12,9 @@ from contract.aliases import resolve_aliases
 from contract.errors import ChannelError, SpecError
 from contract.hyperparameters import BY_NAME, parse_hyperparameters
 from contract.job import CHANNEL_ALIASES, CHANNELS, channel_name
+from contract.ranges import only_known
 from contract.strict import nearest
+from control.s3 import SCHEME, S3Uri, Source
 
 # Source: SageMaker API reference, CreateTrainingJob, TrainingJobName.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -25,7 +27,7 @@ class JobSpec:
 
     name: str  # letters, digits and hyphens, at most 63, as SageMaker wants it
     hyperparameters: Mapping[str, str] = field(default_factory=dict)  # as SageMaker sends them
-    channels: Mapping[str, Path]  # our channel names -> folder, or one file
+    channels: Mapping[str, Source]  # our channel names -> folder, one file, or a place in S3
     max_run_seconds: int = DAY_SECONDS  # after that: SIGTERM, then SIGKILL
 
     def __post_init__(self) -> None:
@@ -43,8 +45,9 @@ class JobSpec:
                 'no train channel: add train = "FOLDER" under [channels] or give '
                 "--channel train=FOLDER"
             )
-        for name, path in self.channels.items():
-            _check_channel(name, path)
+        for name, source in self.channels.items():
+            if isinstance(source, Path):
+                _check_channel(name, source)
         parse_hyperparameters(self.hyperparameters)
 
 
@@ -54,7 +57,17 @@ class Overrides:
 
     name: str | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    channels: Mapping[str, Path] = field(default_factory=dict)  # relative to the current folder
+    channels: Mapping[str, Source] = field(default_factory=dict)  # paths from the current folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFile:
+    """A job description as it is written: nothing was looked for yet."""
+
+    name: str
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    channels: Mapping[str, Source] = field(default_factory=dict)  # by our names
+    max_run_seconds: int = DAY_SECONDS
 
 
 def read_job_spec(path: Path, overrides: Overrides | None = None) -> JobSpec:
@@ -63,52 +76,89 @@ def read_job_spec(path: Path, overrides: Overrides | None = None) -> JobSpec:
     Raises SpecError, HyperparameterError or ChannelError: nothing was started then.
     """
     overrides = overrides or Overrides()
-    data = _read_toml(path)
-    known = [item.name for item in fields(JobSpec)]
-    for key in data:
-        if key not in known:
-            raise SpecError(f"{path}: unknown name {key!r}{_hint(key, known)}")
-    folders = {
-        # normpath, for messages that a person can follow: jobs/../data becomes data.
-        name: Path(os.path.normpath(path.parent / Path(text).expanduser()))
-        for name, text in _channel_texts(path, _mapping(path, data, "channels")).items()
-    }
-    values = {
-        name: _as_string(f"{path}: hyperparameters.{name}", value)
-        for name, value in _mapping(path, data, "hyperparameters").items()
-    }
-    taken = _knobs(overrides.hyperparameters)
-    kept = {name: value for name, value in values.items() if not _knobs({name: value}) & taken}
+    written = read_job_file(path)
+    return JobSpec(
+        name=overrides.name or written.name,
+        hyperparameters=combine(written.hyperparameters, overrides.hyperparameters),
+        channels={**written.channels, **by_our_names(overrides.channels)},
+        max_run_seconds=written.max_run_seconds,
+    )
+
+
+def read_job_file(path: Path) -> JobFile:
+    """Read a job description; its channels need not exist. Raises SpecError or ChannelError."""
+    data = read_toml(path)
+    only_known(str(path), data, [item.name for item in fields(JobSpec)])
     limit = data.get("max_run_seconds", DAY_SECONDS)
     if type(limit) is not int:
         raise SpecError(f"{path}: max_run_seconds: expected a whole number, got {limit!r}")
-    return JobSpec(
-        name=overrides.name or _text(path, data, "name") or _name_from(path),
-        hyperparameters={**kept, **overrides.hyperparameters},
-        channels=_by_our_names(folders) | _by_our_names(overrides.channels),
+    return JobFile(
+        name=text_in(path, data, "name") or name_from(path),
+        hyperparameters=hyperparameters_in(path, data),
+        channels=channels_in(path, data),
         max_run_seconds=limit,
     )
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def hyperparameters_in(path: Path, data: Mapping[str, Any]) -> dict[str, str]:
+    """The table [hyperparameters] as SageMaker would send it. Raises SpecError."""
+    return {
+        name: _as_string(f"{path}: hyperparameters.{name}", value)
+        for name, value in table_in(path, data, "hyperparameters").items()
+    }
+
+
+def channels_in(path: Path, data: Mapping[str, Any]) -> dict[str, Source]:
+    """The table [channels] by our names; paths in it are relative to the file."""
+    return by_our_names(
+        {
+            name: channel_source(text, path.parent)
+            for name, text in _channel_texts(path, table_in(path, data, "channels")).items()
+        }
+    )
+
+
+def channel_source(text: str, folder: Path | None = None) -> Source:
+    """What a channel's text names: an address in S3, or a path, relative to `folder`.
+
+    Raises UsageError for an address without a bucket.
+    """
+    if text.startswith(SCHEME):
+        return S3Uri.parse(text)
+    path = Path(text).expanduser()
+    # normpath, for messages that a person can follow: jobs/../data becomes data.
+    return Path(os.path.normpath(folder / path)) if folder else path
+
+
+def combine(given: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """`given` without the knobs that `more` turns, under whichever name, and then `more`."""
+    taken = _knobs(more)
+    kept = {name: value for name, value in given.items() if not _knobs({name: value}) & taken}
+    return {**kept, **more}
+
+
+def read_toml(path: Path, what: str = "job description") -> dict[str, Any]:
+    """The file as it is written. Raises SpecError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SpecError(f"{path} does not exist: give the path of a job description") from None
+        raise SpecError(f"{path} does not exist: give the path of a {what}") from None
     except IsADirectoryError:
         raise SpecError(f"{path} is a folder: give the path of a TOML file in it") from None
     except (OSError, ValueError) as error:
         raise SpecError(f"{path} cannot be read as TOML: {error}") from error
 
 
-def _mapping(path: Path, data: Mapping[str, Any], key: str) -> dict[str, Any]:
+def table_in(path: Path, data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The table `key` of a file; empty when there is none. Raises SpecError."""
     value = data.get(key, {})
     if not isinstance(value, dict):
         raise SpecError(f"{path}: {key}: expected a table, [{key}], got {value!r}")
     return value
 
 
-def _text(path: Path, data: Mapping[str, Any], key: str) -> str | None:
+def text_in(path: Path, data: Mapping[str, Any], key: str) -> str | None:
+    """The text `key` of a file, if there is one. Raises SpecError."""
     value = data.get(key)
     if value is not None and not isinstance(value, str):
         raise SpecError(f"{path}: {key}: expected text in quotes, got {value!r}")
@@ -119,10 +169,6 @@ def _channel_texts(path: Path, table: Mapping[str, Any]) -> dict[str, str]:
     for name, value in table.items():
         if not isinstance(value, str):
             raise SpecError(f"{path}: channels.{name}: expected a path in quotes, got {value!r}")
-        if value.startswith("s3://"):
-            raise ChannelError(
-                f"{path}: channels.{name}: {value} is in S3; a process reads folders"
-            )
     return dict(table)
 
 
@@ -135,10 +181,10 @@ def _as_string(where: str, value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _by_our_names(given: Mapping[str, Path]) -> dict[str, Path]:
+def by_our_names(given: Mapping[str, Source]) -> dict[str, Source]:
     """Channels by our names (`valid` -> `validation`). Two names for one channel are refused."""
-    channels: dict[str, Path] = {}
-    for name, path in given.items():
+    channels: dict[str, Source] = {}
+    for name, source in given.items():
         ours = channel_name(name)
         if ours not in CHANNELS:
             raise ChannelError(
@@ -147,7 +193,7 @@ def _by_our_names(given: Mapping[str, Path]) -> dict[str, Path]:
             )
         if ours in channels:
             raise ChannelError(f"two channels mean {ours!r} (one of them {name!r}): give one")
-        channels[ours] = path
+        channels[ours] = source
     return channels
 
 
@@ -160,7 +206,7 @@ def _check_channel(name: str, path: Path) -> None:
         raise ChannelError(f"channel {name!r}: {path} is empty")
 
 
-def _name_from(path: Path) -> str:
+def name_from(path: Path) -> str:
     """A job's name from its file's: `my_dogs.toml` -> `my-dogs`."""
     return re.sub(r"[^a-zA-Z0-9]+", "-", path.stem).strip("-")[:63].strip("-") or "job"
 

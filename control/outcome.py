@@ -1,6 +1,7 @@
 """Outcome: how a job ended, and what every runner does around that: folder, run.json, reason."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from contract.job import JobResult
 from contract.opt_ml import OptMl
 from control.child import Ending
 from control.job_spec import JobSpec
-from control.runs import LOG_NAME, Run, make_run_folder, write_run
+from control.runs import LOG_NAME, RUN_NAME, Run, make_run_folder, read_run, write_run
 from control.terminal import say
 
 STATUS_BY_ENDING: Mapping[str, Literal["Failed", "Stopped"]] = {
@@ -36,17 +37,27 @@ class Outcome:
 
 
 def carry_out(
-    spec: JobSpec, runs: Path, echo: TextIO, train: Callable[[Path], Outcome]
+    spec: JobSpec,
+    runs: Path,
+    echo: TextIO,
+    train: Callable[[Path], Outcome],
+    *,
+    folder: Path | None = None,
 ) -> JobResult:
     """Make the run's folder, call `train` with it, and keep run.json in step.
 
+    With `folder`, the run goes on in that one: its checkpoints, its log and its clock.
     `train` raises KennelError only when it could not start the job.
     """
-    folder = make_run_folder(runs, spec.name)
+    folder = folder or make_run_folder(runs, spec.name)
+    earlier = read_run(folder) if (folder / RUN_NAME).is_file() else None
+    OptMl(folder).failure_file.unlink(missing_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     run = Run(
         name=spec.name,
         folder=folder,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        started_at=earlier.started_at if earlier else now,
+        seconds=earlier.seconds if earlier else 0.0,
         pid=os.getpid(),
         hyperparameters=spec.hyperparameters,
         channels={name: str(path) for name, path in spec.channels.items()},
@@ -64,7 +75,7 @@ def carry_out(
         replace(
             run,
             status=result.status,
-            seconds=round(result.seconds, 1),
+            seconds=round(run.seconds + result.seconds, 1),
             metrics=result.metrics,
             failure_reason=result.failure_reason,
         )
@@ -73,15 +84,25 @@ def carry_out(
 
 
 def channel_folders(folder: Path, channels: Mapping[str, Path]) -> dict[str, Path]:
-    """Each channel as a folder, as SageMaker has it: a single file gets one with a link in it."""
+    """Each channel as a folder, as SageMaker has it: a single file gets one of its own."""
     folders: dict[str, Path] = {}
     for name, path in channels.items():
         folders[name] = path
         if path.is_file():
             folders[name] = folder / "single-files" / name
-            folders[name].mkdir(parents=True)
-            (folders[name] / path.name).symlink_to(path.resolve())
+            folders[name].mkdir(parents=True, exist_ok=True)
+            link = folders[name] / path.name
+            link.unlink(missing_ok=True)  # of an earlier session of the same run
+            _link_or_copy(path.resolve(), link)
     return folders
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link: training refuses symbolic links that lead out of a channel."""
+    try:
+        os.link(source, target)
+    except OSError:  # on another disk
+        shutil.copyfile(source, target)
 
 
 def _result(run: Run, outcome: Outcome, seconds: float) -> JobResult:

@@ -16,10 +16,12 @@ class Progress:
 
     Args:
         done: what earlier sessions did; it counts for the bar, not for the rate.
+        unit: of the numbers, e.g. `MB`; without one they count things.
     """
 
-    def __init__(self, stream: TextIO, total: int, done: int = 0) -> None:
+    def __init__(self, stream: TextIO, total: int, done: int = 0, *, unit: str = "") -> None:
         self._stream, self._total, self._done = stream, total, done
+        self._unit = f" {unit}" if unit else ""
         self._is_terminal = stream.isatty()
         now = time.monotonic()
         self._marks = [(now, done)]  # (when, how many), of the last while
@@ -45,7 +47,10 @@ class Progress:
         (then, before), (now, done) = self._marks[0], self._marks[-1]
         rate = (done - before) / (now - then) if now > then else 0.0
         share = done / self._total if self._total else 0.0
-        parts = [f"{done:,} of {self._total:,} ({share:.0%})", f"{rate:.1f} a second"]
+        parts = [
+            f"{done:,} of {self._total:,}{self._unit} ({share:.0%})",
+            f"{rate:.1f}{self._unit} a second",
+        ]
         if rate > 0:
             parts.append(f"{duration((self._total - done) / rate)} left")
         if remark:

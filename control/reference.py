@@ -63,7 +63,7 @@ def hyperparameters_page() -> str:
         ),
         "## Names that are accepted and not needed\n\n"
         + _table(("name", "why"), [(f"`{name}`", why) for name, why in IGNORED.items()]),
-        "## Names that belong to SageMaker\n\n"
+        "## Names that are reserved\n\n"
         "They are set aside and never fail a job: "
         + ", ".join(f"`{name}`" for name in sorted(RESERVED_NAMES))
         + " and all that begin with "

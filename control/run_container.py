@@ -5,8 +5,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -28,6 +29,7 @@ from control.job_spec import JobSpec
 from control.outcome import Outcome, carry_out, channel_folders
 from control.runner import Plan
 from control.runs import LOG_NAME, RUNS
+from control.staging import folders_of, staged
 from control.terminal import complain
 from control.transcript import Transcript
 
@@ -56,6 +58,7 @@ class ContainerRunner:
     runs: Path = RUNS
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL, as SageMaker does
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the job, besides our own
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_hosts <= MOST_HOSTS:
@@ -72,13 +75,16 @@ class ContainerRunner:
         """What `run` would do, with NNNN for the run's number."""
         return self._plan_in(self.runs / f"NNNN-{spec.name}", spec, f"kennel-NNNN-{spec.name}")
 
-    def run(self, spec: JobSpec) -> JobResult:
+    def run(self, spec: JobSpec, folder: Path | None = None) -> JobResult:
         """Run the job to its end. Its folder keeps run.json and train.log besides /opt/ml's own.
 
-        Raises UsageError when the engine lacks the image.
+        With `folder`, an earlier session of the same job goes on there. Raises UsageError when
+        the engine lacks the image.
         """
         require_image(self.image)
-        return carry_out(spec, self.runs, self.echo, lambda folder: self._train(folder, spec))
+        train = partial(self._train, spec=spec)
+        with staged(spec.channels, self.runs):
+            return carry_out(spec, self.runs, self.echo, train, folder=folder)
 
     def _plan_in(self, folder: Path, spec: JobSpec, network: str) -> Plan:
         """`network` is its name; each container's is `NETWORK-HOST`."""
@@ -92,6 +98,7 @@ class ContainerRunner:
                 ("docker", "rm", "--force", *(f"{network}-{host}" for host in self.hosts)),
                 ("docker", "network", "rm", network),
             ),
+            environment=self.environment,
             hyperparameters=spec.hyperparameters,
             channels={name: str(path) for name, path in spec.channels.items()},
             max_run_seconds=spec.max_run_seconds,
@@ -106,13 +113,15 @@ class ContainerRunner:
             *caller_options(self.engine),
             *gpu_options(self.engine, self.gpus),
             f"--env=TRAINING_JOB_NAME={spec.name}",
+            # Without a value: docker takes it from its own environment, where `ps` shows none.
+            *(f"--env={name}" for name in self.environment),
             bind(self._base(folder, host), str(DEFAULT_BASE), writable=True),
             # The run's own input/data holds links, which lead nowhere in there. This hides them,
             # and the engine makes its mount points here instead of in the run's folder.
             f"--tmpfs={data}:size=1m",
             *(
                 bind(path, str(data / name / path.name if path.is_file() else data / name))
-                for name, path in spec.channels.items()
+                for name, path in folders_of(spec.channels, self.runs).items()
             ),
             *(self.image, *self.command),
         )
@@ -122,7 +131,7 @@ class ContainerRunner:
 
     def _train(self, folder: Path, spec: JobSpec) -> Outcome:
         """Lay the job out for each host, start the containers, copy what they say, wait."""
-        channels = channel_folders(folder, spec.channels)
+        channels = channel_folders(folder, folders_of(spec.channels, self.runs))
         for host in self.hosts:
             write_job(
                 self._base(folder, host).resolve(),
@@ -142,7 +151,9 @@ class ContainerRunner:
             Containers(grace_seconds=self.grace_seconds) as containers,
         ):
             for host, command in zip(self.hosts, (plan.command, *plan.beside), strict=True):
-                client = containers.start(f"{network}-{host}", command, subprocess.PIPE)
+                client = containers.start(
+                    f"{network}-{host}", command, subprocess.PIPE, extra=self.environment
+                )
                 self._copy(client, log, host)
             watch = Watch(
                 signals=signals,

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +15,7 @@ from control.job_spec import JobSpec
 from control.outcome import Outcome, carry_out, channel_folders
 from control.runner import Plan
 from control.runs import LOG_NAME, RUNS
+from control.staging import folders_of, staged
 from control.transcript import Transcript
 
 TRAIN_COMMAND = (sys.executable, "-m", "train")
@@ -26,14 +29,20 @@ class ProcessRunner:
     command: tuple[str, ...] = TRAIN_COMMAND
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL, as SageMaker does
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the job, besides our own
 
     def plan(self, spec: JobSpec) -> Plan:
         """What `run` would do, with NNNN for the run's number."""
         return self._plan_in(self.runs / f"NNNN-{spec.name}", spec)
 
-    def run(self, spec: JobSpec) -> JobResult:
-        """Run the job to its end. Its folder keeps run.json and train.log besides /opt/ml's own."""
-        return carry_out(spec, self.runs, self.echo, lambda folder: self._train(folder, spec))
+    def run(self, spec: JobSpec, folder: Path | None = None) -> JobResult:
+        """Run the job to its end. Its folder keeps run.json and train.log besides /opt/ml's own.
+
+        With `folder`, an earlier session of the same job goes on there.
+        """
+        train = partial(self._train, spec=spec)
+        with staged(spec.channels, self.runs):
+            return carry_out(spec, self.runs, self.echo, train, folder=folder)
 
     def _plan_in(self, folder: Path, spec: JobSpec) -> Plan:
         return Plan(
@@ -44,6 +53,7 @@ class ProcessRunner:
                 "SAGEMAKER_BASE_DIR": str(folder.absolute()),
                 "TRAINING_JOB_NAME": spec.name,
                 **our_variables(),
+                **self.environment,
             },
             hyperparameters=spec.hyperparameters,
             channels={name: str(path) for name, path in spec.channels.items()},
@@ -52,7 +62,8 @@ class ProcessRunner:
 
     def _train(self, folder: Path, spec: JobSpec) -> Outcome:
         """Lay the job out, start the child, copy what it says, wait for its end."""
-        write_job(folder.resolve(), spec.hyperparameters, channel_folders(folder, spec.channels))
+        channels = channel_folders(folder, folders_of(spec.channels, self.runs))
+        write_job(folder.resolve(), spec.hyperparameters, channels)
         plan = self._plan_in(folder, spec)
         # A progress bar needs the terminal itself; elsewhere stderr belongs in the log.
         bar = sys.stderr.isatty()

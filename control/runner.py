@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from contract.job import JobResult
@@ -33,5 +34,8 @@ class Runner(Protocol):
     def plan(self, spec: JobSpec) -> Plan:
         """What `run` would do. Pure: touches no disk, starts nothing."""
 
-    def run(self, spec: JobSpec) -> JobResult:
-        """Run the job to its end. Raises KennelError only when it could not even be started."""
+    def run(self, spec: JobSpec, folder: Path | None = None) -> JobResult:
+        """Run the job to its end, in a new folder or where an earlier session left off.
+
+        Raises KennelError only when it could not even be started.
+        """

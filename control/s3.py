@@ -1,9 +1,10 @@
 """S3: addresses, and the four things that commands do with them: list, read, find, upload."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from contract.errors import UsageError
@@ -48,6 +49,31 @@ class S3Uri:
         return S3Uri(self.bucket, self.folder().key + name)
 
 
+Source = Path | S3Uri  # where a channel is
+
+
+class S3Object(NamedTuple):
+    """What a listing says of one object. Not a dataclass: there are millions of them."""
+
+    key: str
+    num_bytes: int
+    etag: str  # without quotes; changes with the content
+
+
+class S3Answer:
+    """An object's bytes as they come."""
+
+    def __init__(self, answer: Any) -> None:
+        self._body = answer["Body"]
+        kind = answer.get("ServerSideEncryption", "AES256")
+        # Source: Amazon S3 API reference, Object, ETag.
+        self.is_md5 = kind == "AES256" and "SSECustomerAlgorithm" not in answer
+
+    def read(self, num_bytes: int) -> bytes:
+        """At most so many; none at the end."""
+        return bytes(self._body.read(num_bytes))
+
+
 class S3:
     """One client, for many threads."""
 
@@ -72,6 +98,30 @@ class S3:
             for page in pages.paginate(Bucket=prefix.bucket, Prefix=prefix.key):
                 for item in page.get("Contents", ()):
                     yield str(item["Key"])
+
+    def objects(self, prefix: S3Uri) -> Iterator[S3Object]:
+        """What `list` lists, with sizes and ETags. Raises AwsError."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with aws_errors(f"{prefix} cannot be listed"):
+            for page in pages.paginate(Bucket=prefix.bucket, Prefix=prefix.key):
+                for item in page.get("Contents", ()):
+                    yield S3Object(str(item["Key"]), int(item["Size"]), item["ETag"].strip('"'))
+
+    @contextmanager
+    def opened(
+        self, uri: S3Uri, etag: str, part: tuple[int, int] | None = None
+    ) -> Iterator[S3Answer]:
+        """An object, or its bytes from one offset to another, while it still has this ETag.
+
+        Raises AwsError; its code is empty when the connection broke.
+        """
+        wanted = {"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {}
+        with aws_errors(f"{uri} cannot be downloaded"):
+            answer = self._client.get_object(
+                Bucket=uri.bucket, Key=uri.key, IfMatch=f'"{etag}"', **wanted
+            )
+            with answer["Body"]:
+                yield S3Answer(answer)
 
     def read(self, uri: S3Uri) -> bytes:
         """An object's bytes. Raises AwsError, or ImageTooLargeError over a picture's limit."""

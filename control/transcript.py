@@ -15,13 +15,14 @@ class Transcript:
     """Copies the streams of a job's children. `metrics` holds the last value of each metric.
 
     Args:
-        path: the log file; both streams go to it, in the order in which their lines came.
+        path: the log file, continued when it is there; both streams go to it, in the order in
+            which their lines came.
         clear_lines: stdout shares its terminal with a progress bar that must be wiped first.
     """
 
     def __init__(self, path: Path, *, clear_lines: bool = False) -> None:
         self.metrics: dict[str, float] = {}
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
         self._prefix = ERASE_LINE if clear_lines else ""
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []

@@ -14,6 +14,8 @@ from kinds import encode, rgb
 # Before torch is imported: its threads would spin while they wait for one another, which makes
 # tiny networks ten times slower wherever something else runs on the machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Nothing is kept outside of the clone, and every test starts cold; those of the cache say where.
+os.environ["KENNEL_CACHE_DIR"] = "off"
 
 
 # A shell's background jobs ignore Ctrl-C, and so would every program that a test starts.
@@ -59,9 +61,15 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _loggers() -> dict[str, tuple[int, bool, bool]]:
     """What decides whether a record of one of our rooms is seen: level, disabled, propagate."""
-    names = ("", *ROOMS)
-    loggers = {name: logging.getLogger(name) for name in names}
-    return {name: (log.level, log.disabled, log.propagate) for name, log in loggers.items()}
+    known = logging.root.manager.loggerDict
+    loggers = {name: log for name, log in known.items() if name.split(".")[0] in ROOMS}
+    found = {
+        name: (log.level, log.disabled, log.propagate)
+        for name, log in {"": logging.root, **loggers}.items()
+        if isinstance(log, logging.Logger)
+    }
+    usual = (logging.NOTSET, False, True)
+    return {name: state for name, state in found.items() if name == "" or state != usual}
 
 
 @pytest.fixture(autouse=True)

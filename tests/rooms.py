@@ -34,7 +34,8 @@ FENCES = {
     "sklearn": ("control/digits.py",),
     "boto3": ("control/aws_client.py", "control/lambda_function.py"),
     "botocore": ("control/aws_client.py", "control/lambda_function.py"),
-    "optuna": ("control/tune.py",),
+    "optuna": ("train/storage.py", "train/sampler.py", "train/study.py"),
+    "sqlalchemy": ("train/storage.py",),
     "smdebug": ("train/debug_hook.py", "debugger/tensors.py"),
     "sagemaker_training": ("train/toolkit.py",),
     "sagemaker": (),
@@ -58,7 +59,7 @@ HEAVY_LIBRARIES = ("torch", "torchvision", "matplotlib", "sklearn", "boto3", "op
 # Where anything may be raised and somebody must answer: the two commands, a user's own code, and
 # the threads that load a model and that compute, above which nobody could catch.
 MAY_CATCH_ALL = (
-    "train/main.py",
+    "train/attempt.py",
     "serve/express.py",
     "serve/user_code.py",
     "serve/service.py",

@@ -109,3 +109,10 @@ def test_hyperparameters_cannot_be_changed_or_made_wrong():
         Hyperparameters().lr = 1.0  # type: ignore[misc]
     with pytest.raises(HyperparameterError):
         Hyperparameters(epochs=0)
+
+
+def test_batch_size_may_be_left_to_the_job():
+    auto = values(batch_size="auto")
+    assert auto.batch_size == 0
+    assert auto.to_strings()["batch-size"] == "auto"
+    assert parse_hyperparameters(auto.to_strings()).values == auto

@@ -52,3 +52,30 @@ def test_a_dataclass_of_knobs_is_read_back_in_order():
     first, second = settings_of(Knobs)
     assert (first.name, first.type, first.default, first.minimum) == ("batch-size", int, 8, 1)
     assert (second.name, second.expected()) == ("pretrained", "true or false")
+
+
+def counted(**limits):
+    return setting(int, 32, minimum=1, auto=0, **limits)
+
+
+@pytest.mark.parametrize("text", ["auto", "AUTO", '"auto"', "0"])
+def test_auto_is_a_word_for_a_number_outside_the_bounds(text):
+    assert counted().parse(text) == 0
+    assert counted().to_text(0) == "auto"
+    assert counted().expected() == "a whole number >= 1, or auto"
+
+
+def test_auto_is_unknown_where_the_table_does_not_offer_it():
+    with pytest.raises(HyperparameterError, match="expected a whole number >= 1, got 'auto'"):
+        setting(int, 32, minimum=1).parse("auto")
+    with pytest.raises(HyperparameterError, match="or auto, got -1"):
+        counted().parse("-1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"), [(bool, True, "true"), (int, 3, "3"), (float, 1e-5, "1e-05"),
+                                (str, "adam", "adam")]
+)  # fmt: skip
+def test_what_is_written_as_text_reads_back_the_same(kind, value, text):
+    assert setting(kind, value).to_text(value) == text
+    assert setting(kind, value).parse(text) == value

@@ -48,7 +48,7 @@ def test_every_command_has_help_with_examples(command, capsys):
     ("words", "says"),
     [
         (["rnu"], "did you mean `kennel run`?"),
-        (["zebra"], "known: run, serve"),
+        (["zebra"], "known: run, tune"),
         (["run"], "the following arguments are required: JOB.toml"),
         (["run", "a.toml", "--shwo"], "did you mean --show?"),
         (["run", "a.toml", "--set", "epochs"], "expected NAME=VALUE, got 'epochs'"),

@@ -2,8 +2,9 @@
 
 import pytest
 
-from contract.errors import ChannelError, HyperparameterError, SpecError
+from contract.errors import ChannelError, HyperparameterError, SpecError, UsageError
 from control.job_spec import Overrides, read_job_spec
+from control.s3 import S3Uri
 
 
 @pytest.fixture
@@ -79,7 +80,6 @@ def test_unknown_channel_is_refused_with_the_nearest_one(write_spec):
         ("", "no train channel"),
         ('[channels]\ntrain = "nowhere"\n', "does not exist"),
         ('[channels]\ntrain = "empty"\n', "is empty"),
-        ('[channels]\ntrain = "s3://bucket/train"\n', "is in S3"),
     ],
 )
 def test_a_channel_without_pictures_stops_the_job_before_it_starts(
@@ -88,6 +88,16 @@ def test_a_channel_without_pictures_stops_the_job_before_it_starts(
     (tmp_path / "empty").mkdir()
     with pytest.raises(ChannelError, match=says):
         read_job_spec(write_spec(channels))
+
+
+def test_a_channel_may_be_in_s3(write_spec, tmp_path):
+    spec = read_job_spec(write_spec('[channels]\ntrain = "s3://bucket/a b"\nval = "pictures"\n'))
+    assert spec.channels == {
+        "train": S3Uri("bucket", "a b"),
+        "validation": tmp_path / "pictures",
+    }
+    with pytest.raises(UsageError, match="expected s3://BUCKET/PREFIX"):
+        read_job_spec(write_spec('[channels]\ntrain = "s3:///train"\n'))
 
 
 def test_the_command_line_wins_over_the_file(write_spec, tmp_path):

@@ -9,8 +9,11 @@ from classifier.preprocess import decode_picture, decode_resized
 from contract.errors import DataError, HyperparameterError
 from contract.hyperparameters import parse_hyperparameters
 from contract.manifest import Preprocess
-from train.features import FEATURE_DEVIATION, FeatureTable, Standardizer, Views, compute_features
+from train.features import FeatureTable, Source, compute_features
 from train.pictures import PictureStore
+from train.standardize import FEATURE_DEVIATION, Standardizer
+from train.trunk_pass import TorchTrunk
+from train.views import Views
 
 PREPROCESS = Preprocess(resize_px=36, crop_px=32)
 
@@ -47,14 +50,9 @@ def files(tmp_path):
 
 
 def table_of(network, split, *, views=None, reader=decode, max_unreadable=0.05) -> FeatureTable:
+    source = Source(trunk=TorchTrunk(network, CPU), width=1512, decode=reader, views=views)
     return compute_features(
-        network,
-        split,
-        reader,
-        CPU,
-        views=views,
-        max_unreadable=max_unreadable,
-        on_picture=lambda count: None,
+        source, split, CPU, max_unreadable=max_unreadable, on_picture=lambda count: None
     )
 
 

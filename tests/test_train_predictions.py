@@ -1,6 +1,8 @@
 import csv
+from pathlib import Path
 
 import numpy as np
+from training import split_of
 
 from contract.labels import Labels
 from train.predictions import write_predictions
@@ -10,7 +12,7 @@ from train.run_report import Evaluation
 def test_each_picture_has_a_row_with_what_was_predicted(tmp_path):
     evaluation = Evaluation(
         split="test",
-        paths=("cat/a, b.jpg", "dog/c.jpg"),
+        pictures=split_of(Path("cat/a, b.jpg"), Path("dog/c.jpg")).pictures,
         targets=np.array([0, 1]),
         probabilities=np.array([[0.25, 0.75], [0.1, 0.9]], dtype=np.float32),
     )

@@ -6,7 +6,8 @@ from training import CPU, tiny_run
 from classifier.classifier import Classifier
 from classifier.engine import load_engine
 from classifier.export import export_bundle
-from classifier.int8_trunk import Int8Trunk
+from classifier.preprocess import decode_picture
+from classifier.trunk_graph import TrunkGraph
 from contract.errors import HyperparameterError
 from contract.manifest import Manifest, Probe
 from train.group import Group
@@ -42,8 +43,6 @@ def test_the_server_answers_what_the_head_learned_on_the_int8_trunk(frozen, lane
     _, judged, bundle = frozen
     classifier = Classifier.load(bundle.folder, lanes=lanes)
     assert (classifier.engine_name, classifier.variant) == ("openvino", "int8")
-    from classifier.preprocess import decode_picture
-
     rows = [
         classifier.probabilities(
             decode_picture(item.path.read_bytes(), bundle.manifest.preprocess)[None]
@@ -64,6 +63,20 @@ def test_the_bundle_has_what_was_measured_of_each_variant(frozen):
     assert all(item.images_per_second > 0 for item in variants.values())
 
 
+def test_what_is_known_of_a_variant_is_what_its_engine_says(frozen):
+    """Agreement and accuracy come from features; the engine computes whole pictures."""
+    _, judged, bundle = frozen
+    images = np.stack(
+        [decode_picture(item.read_bytes(), bundle.manifest.preprocess) for item in judged.pictures]
+    )
+    targets = np.array([item.class_index for item in judged.pictures])
+    trained = judged.scores.probabilities.numpy().argmax(axis=1)
+    for item in bundle.manifest.variants:
+        said = load_engine(bundle, variant=item.name).probabilities(images).argmax(axis=1)
+        assert item.agreement == pytest.approx((said == trained).mean())
+        assert item.accuracy == pytest.approx((said == targets).mean())
+
+
 def test_every_variant_answers_its_own_probe_and_can_be_pinned(frozen):
     for item in frozen[2].manifest.variants:
         assert Classifier.load(frozen[2].folder, variant=item.name).variant == item.name
@@ -82,7 +95,7 @@ def test_a_trunk_travels_as_bytes_to_the_other_hosts(pictures, tmp_path):
     run = tiny_run(pictures, tmp_path, quantize="int8", unfreeze="none", epochs="1")
     trunk = run.learner.int8
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    again = Int8Trunk.from_bytes(trunk.to_bytes())
+    again = TrunkGraph.from_bytes(trunk.to_bytes(), variant="int8")
     assert np.array_equal(again.features(images), trunk.features(images))
 
 

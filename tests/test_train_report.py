@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from training import split_of
 
 from contract.labels import Labels
 from train.class_report import score_classes, write_class_report
@@ -44,7 +45,7 @@ def evaluation_of(folder: Path, num_classes: int, num: int) -> Evaluation:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return Evaluation(
         split="test",
-        paths=tuple(str(folder / f"{i}.jpg") for i in range(num)),
+        pictures=split_of(*(folder / f"{i}.jpg" for i in range(num))).pictures,
         targets=rng.integers(0, num_classes, num),
         probabilities=probabilities.astype(np.float32),
     )

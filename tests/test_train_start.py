@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from serving import colour_bundle
+from torchvision import models
 from training import CPU, job_for, run_job, tiny_run
 
 from classifier.bundle import read_bundle
 from classifier.classifier import Classifier
+from classifier.network import split_trunk
 from classifier.preprocess import decode_picture
 from classifier.torch_engine import read_network
 from contract.errors import BundleError, HyperparameterError, WeightsError
@@ -132,6 +134,21 @@ def test_the_seed_decides_the_random_weights(pictures, tmp_path):
     name = "trunk.features.0.weight"
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert not torch.equal(states[0][name], states[2][name])
+
+
+@pytest.mark.parametrize("arch", ["squeezenet1_1", "mobilenet_v3_small", "swin_t", "mnasnet0_5"])
+def test_weights_that_were_not_drawn_are_all_filled(pictures, tmp_path, arch):
+    torch.manual_seed(9)
+    model = models.get_model(arch, weights=None)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    job = job_for(pictures, tmp_path, arch=arch, pretrained="true", image_size="64")
+    job.channels["pretrained"] = Channel(name="pretrained", path=tmp_path / "weights.pth")
+    trunk = start_network(job, Labels(NAMES), tmp_path / "work").network.trunk
+    expected = split_trunk(model)[0]
+    assert trunk.state_dict().keys() == expected.state_dict().keys()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(trunk.eval()(x), expected.eval()(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("unfreeze", ["none", "last-stage", "all"])

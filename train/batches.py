@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 # Streams of random numbers: the same seed must not give order and augmentation the same draws.
-ORDER_STREAM, VIEW_STREAM, STEP_STREAM = 1, 2, 3
+ORDER_STREAM, VIEW_STREAM, STEP_STREAM, HEAD_STREAM = 1, 2, 3, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ from contract.job import PICTURE_CHANNELS, Channel, TrainingJob
 from contract.labels import Labels
 from train.augmented_manifest import NamedPicture, read_augmented_manifest
 from train.data import JobData, Picture, Split
-from train.folders import Listing, is_picture
+from train.folders import Listing, below, is_picture
 from train.found import Found, FoundSplit, PooledSplit, pool
 from train.group import Group
 from train.holdout import hold_out
 from train.layout import LAYOUTS, Layouts, Source, label_of, some, unreadable_layout
+from train.shards import parts_of
 
 
 def read_data(job: TrainingJob, work_dir: Path, group: Group | None = None) -> JobData:
@@ -83,13 +84,12 @@ def _find_beside_train(
 
 
 def _find_split(source: Source, layouts: Layouts) -> FoundSplit:
-    root = layouts.root_of(source)
+    root, named = layouts.root_of(source), _read(source, layouts)
     return FoundSplit(
         root=root,
         source=source.path,
-        entries=tuple(
-            (label, path.relative_to(root).as_posix()) for label, path in _read(source, layouts)
-        ),
+        entries=tuple((label, below(path, root)) for label, path in named),
+        shards=source.tree.packed.shards_of(path for _, path in named),
     )
 
 
@@ -99,6 +99,8 @@ def _assemble(job: TrainingJob, pooled: dict[str, PooledSplit], notes: list[str]
     for name, found in pooled.items():
         if not found.entries:
             raise ChannelError(found.problem)
+        if found.shards:
+            notes.append(f"{name}: {len(found.shards)} shards are read in place")
         if found.counts:
             parts = " + ".join(f"{count:,}" for count in found.counts)
             notes.append(f"{name}: each host reads its own pictures ({parts})")
@@ -127,7 +129,7 @@ def _read(source: Source, layouts: Layouts) -> list[NamedPicture]:
     else:
         named = _read_class_folders(source, layouts)
     if not named:
-        listing = source.tree.listing(source.path) if source.path.is_dir() else None
+        listing = None if source.path.is_file() else source.tree.listing(source.path)
         found = _describe(listing) if listing else "no labelled line"
         raise ChannelError(unreadable_layout(source.split, source.path, found))
     return named
@@ -183,13 +185,13 @@ def _impose(labels: Labels, name: str, found: PooledSplit, notes: list[str]) -> 
     entries: Sequence[tuple[str, str, int | None]] = sorted(
         found.entries, key=lambda entry: (index[entry[0]], entry[1])
     )
-    return Split(
-        name=name,
-        pictures=tuple(
-            Picture(path=found.root / file, class_index=index[label], host=host)
-            for label, file, host in entries
-        ),
-    )
+    parts = parts_of(name, found.shards)
+    pictures = []
+    for label, file, host in entries:
+        path = found.root / file
+        part = parts.get(str(path)) if parts else None
+        pictures.append(Picture(path=path, class_index=index[label], host=host, part=part))
+    return Split(name=name, pictures=tuple(pictures))
 
 
 def _check_held_out(splits: dict[str, Split], notes: list[str]) -> None:

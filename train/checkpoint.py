@@ -108,12 +108,24 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `flatten_optimizer`, into a fresh optimizer over the same parameters."""
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = value
+            state.setdefault(int(index), {})[name] = _laid_out(value, parameters[int(index)])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """`value` with the strides of its parameter.
+
+    Fused optimizers go through the memory of both side by side, whatever the strides say: a
+    channels-last weight with a contiguous momentum would be moved by other weights' momentum.
+    """
+    if value.shape != parameter.shape:
+        return value  # a step count
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,23 +2,26 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.channel_files import is_hidden, is_junk_file, is_picture_name
 from contract.errors import ChannelError, DataError
-
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
-    | {".jp2"}
-)
-# What file managers, unzip, Spark and mounted disks leave behind.
-_JUNK = frozenset({"__MACOSX", "_SUCCESS", "Thumbs.db", "desktop.ini", "lost+found"})
-_JUNK_FILE_ENDINGS = ("-manifest", "_$folder$")  # SageMaker's key listing; Hadoop's folder keys
+from contract.shards import is_shard_name
+from train.shards import Packed
 
 
 def is_picture(path: Path) -> bool:
     """True when the name says that it is a picture; the content is looked at when decoding."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
+    return is_picture_name(path.name)
+
+
+def below(path: Path, folder: Path) -> str:
+    """The name of `path`, which lies below `folder`, relative to it and with slashes.
+
+    What Path.relative_to would say, at a tenth of the time: it is asked for every picture.
+    """
+    return str(path)[len(str(folder)) :].lstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +39,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A channel's folder, resolved. Links below it are followed only while they stay inside."""
+    """A channel's folder, resolved. Links below it are followed only while they stay inside.
+
+    What is packed into shards counts as if it lay unpacked beside them.
+    """
 
     channel: str
     root: Path
+    is_part: bool = False  # other hosts have other files of the channel
+    packed: Packed = field(default_factory=Packed, compare=False)
 
     def listing(self, folder: Path) -> Listing:
         """Raises ChannelError: not listable. DataError: a link that leaves the channel."""
@@ -63,7 +71,7 @@ class Tree:
                     raise DataError(f"channel {self.channel!r}: the link {path} leads in a circle")
                 else:
                     waiting.append((path, (*chain, real)))
-        return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        return sorted(found, key=lambda path: below(path, folder))
 
     def pictures_below(self, folder: Path) -> list[Path]:
         """Every picture at any depth, sorted by relative name."""
@@ -71,20 +79,39 @@ class Tree:
 
     def _entries(self, folder: Path, real: Path | None = None) -> Iterator[tuple[Path, Path, bool]]:
         """(path, real path, is a folder) of everything visible, sorted by name."""
+        found = {entry[0].name: entry for entry in self._on_disk(folder, real)}
+        shards = [
+            path
+            for path, _, is_folder in found.values()
+            if is_shard_name(path.name) and not is_folder
+        ]
+        self.packed.add(self.channel, shards, is_part=self.is_part)
+        for path in shards:
+            del found[path.name]
+        for name, is_folder in self.packed.entries(folder).items():
+            path = folder / name
+            if name in found and not (is_folder and found[name][2]):
+                raise DataError(f"{path} is there twice: packed into a shard, and beside it")
+            found.setdefault(name, (path, (real or folder) / name, is_folder))
+        yield from (found[name] for name in sorted(found))
+
+    def _on_disk(self, folder: Path, real: Path | None) -> Iterator[tuple[Path, Path, bool]]:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = list(os.scandir(folder))
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and self.packed.entries(folder):
+                return
             raise ChannelError(
                 f"channel {self.channel!r}: cannot list {folder}: {error.strerror}"
             ) from error
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _JUNK:
+            if is_hidden(entry.name):
                 continue
             path = folder / entry.name
             target = self._follow(path) if entry.is_symlink() else (real or folder) / entry.name
             if entry.is_dir():
                 yield path, target, True
-            elif entry.is_file() and not entry.name.endswith(_JUNK_FILE_ENDINGS):
+            elif entry.is_file() and not is_junk_file(entry.name):
                 yield path, target, False
 
     def _follow(self, link: Path) -> Path:

@@ -17,6 +17,7 @@ class FoundSplit:
     source: Path  # what messages call it: a folder or a manifest
     entries: tuple[Entry, ...]
     problem: str = ""  # why this host found nothing; another host may have
+    shards: tuple[str, ...] = ()  # paths of those on this host that hold some of the entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Found:
                     "source": str(split.source),
                     "entries": split.entries,
                     "problem": split.problem,
+                    "shards": split.shards,
                 }
                 for name, split in self.splits.items()
             },
@@ -52,6 +54,7 @@ class Found:
                     source=Path(split["source"]),
                     entries=tuple((label, file) for label, file in split["entries"]),
                     problem=split["problem"],
+                    shards=tuple(split["shards"]),
                 )
                 for name, split in value["splits"].items()
             },
@@ -66,6 +69,7 @@ class PooledSplit:
     source: Path
     entries: tuple[tuple[str, str, int | None], ...]  # label, file, index of the host that reads it
     problem: str = ""
+    shards: tuple[str, ...] = ()  # on this host
     counts: tuple[int, ...] = field(default=())  # pictures on each host when they differ
 
 
@@ -90,6 +94,7 @@ def pool(founds: Sequence[Found], ours: int) -> dict[str, PooledSplit]:
             if is_same
             else _union(splits),
             problem=next((split.problem for split in splits if split.problem), ""),
+            shards=splits[ours].shards,
             counts=() if is_same else tuple(len(split.entries) for split in splits),
         )
     return pooled

@@ -4,27 +4,39 @@ With several processes the features are divided among them; the head, which take
 second an epoch, is trained by the leader alone.
 """
 
+import json
 import math
-from functools import partial
+from collections.abc import Hashable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from classifier.int8_trunk import Int8Trunk
 from classifier.network import Network
-from classifier.preprocess import decode_picture, decode_resized
 from train.batches import FeatureBatches, Order
 from train.data import JobData, Split
 from train.device import Device
-from train.features import FeatureTable, Standardizer, Views, compute_features
+from train.features import FeatureTable, compute_features
+from train.frozen import FrozenTrunk
 from train.group import Group
 from train.learner import Judged
 from train.loop import Task
+from train.memo import Memo, Same
 from train.optim import loss_weights
 from train.progress import Progress
-from train.quantizing import find_int8_trunk
+from train.quantizing import find_int8
 from train.scoring import Scores
+from train.standardize import Standardizer
 from train.start import Start
+from train.views import Views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lessons:
+    """Training features, standardised."""
+
+    standardize: Standardizer
+    table: FeatureTable
 
 
 class HeadLearner:
@@ -39,23 +51,59 @@ class HeadLearner:
         device: Device,
         progress: Progress,
         group: Group | None = None,
+        *,
+        memo: Memo | None = None,
     ) -> None:
+        """`memo`: what this process knows of earlier trials; their results do not change by it."""
         self._start, self._device, self._progress = start, device, progress
-        self._group = group or Group()
+        self._group, self._memo = group or Group(), memo or Memo()
         self.values = start.values
         self.network = start.network.to(device.torch)
         self.unreadable: list[tuple[str, str]] = []
-        self.int8: Int8Trunk | None = find_int8_trunk(start, data, device, self._group)
+        trunk: tuple[Hashable, ...] = (
+            Same(start.network.trunk),
+            start.preprocess,
+            str(device.torch),
+            str(device.dtype),
+        )
+        self._key = (*trunk, start.values.quantize, start.values.max_unreadable, Same(data.train))
+        self.frozen = self._memo.once("frozen trunk", self._key, lambda: self._freeze(data))
+        self.int8 = self.frozen.int8
         views = Views(start.values, start.preprocess)
-        table = self._features(data.train, views)
+        self._lessons = self._memo.once(
+            "training features",
+            (*self._key, json.dumps(views.key)),
+            lambda: self._prepare(data.train, views),
+        )
+        self.unreadable.extend(self._lessons.table.unreadable)
+        self._standardize = self._lessons.standardize
         self._validation_split = data.validation
-        self._validation = self._features(data.validation, None)
+        self._validation = self._evaluation(data.validation)
         if not self._group.is_leader:
             return  # nothing else to do here before the leader is done
-        self._standardize = Standardizer.of(table.views_VND)
         self._head = nn.Linear(self.network.head.in_features, len(data.labels), device=device.torch)
         self._start_head()
-        self.task = self._task(table, len(data.labels))
+        self.task = self._task(self._lessons.table, len(data.labels))
+
+    def _freeze(self, data: JobData) -> FrozenTrunk:
+        frozen = FrozenTrunk(self._start, self._device, self._memo.cache)
+        frozen.int8 = find_int8(self._start, data, self._device, frozen.graphs, self._group)
+        return frozen
+
+    def _prepare(self, split: Split, views: Views) -> _Lessons:
+        table = self._features(split, views)
+        standardize = Standardizer.of(table.views_VND)
+        standardize.apply_(table.views_VND)  # in place: it may be most of the memory
+        return _Lessons(standardize=standardize, table=table)
+
+    def _evaluation(self, split: Split) -> FeatureTable:
+        table = self._memo.once(
+            f"features of {split.name}",
+            (*self._key, Same(split)),
+            lambda: self._features(split, None),
+        )
+        self.unreadable.extend(table.unreadable)
+        return table
 
     def _start_head(self) -> None:
         """The network's head; one that was trained before keeps answering as it did."""
@@ -75,7 +123,7 @@ class HeadLearner:
         targets = torch.from_numpy(self._validation.targets)
         return Task(
             module=self._head,
-            batches=FeatureBatches(self._standardize(table.views_VND), order),
+            batches=FeatureBatches(table.views_VND, order),
             validate=lambda head, _stop: _score(head, inputs=inputs, targets=targets),
             set_training=self._head.train,
             class_weights=weights,
@@ -94,7 +142,7 @@ class HeadLearner:
 
         Processes that do not lead compute their share of the features and know no scores.
         """
-        table = self._validation if split is self._validation_split else self._features(split, None)
+        table = self._validation if split is self._validation_split else self._evaluation(split)
         if not self._group.is_leader:
             nothing = Scores(loss=math.nan, accuracy=math.nan, probabilities=torch.empty(0))
             return Judged(split=split.name, pictures=(), scores=nothing)
@@ -106,24 +154,16 @@ class HeadLearner:
         return Judged(split=split.name, pictures=table.pictures, scores=scores)
 
     def _features(self, split: Split, views: Views | None) -> FeatureTable:
-        preprocess = self._start.preprocess
-        decode = partial(decode_picture, preprocess=preprocess)
-        if views is not None and views.whole_short_px is not None:
-            decode = partial(decode_resized, short_px=views.whole_short_px)
+        source = self.frozen.source(views, len(split))
         with self._progress.phase(f"features of {split.name}", len(split)) as on_picture:
-            table = compute_features(
-                self.network,
+            return compute_features(
+                source,
                 split,
-                decode,
                 self._device,
-                views=views,
                 max_unreadable=self._start.values.max_unreadable,
                 on_picture=on_picture,
                 group=self._group,
-                int8=self.int8,
             )
-        self.unreadable.extend(table.unreadable)
-        return table
 
 
 def _score(head: nn.Module, *, inputs: Tensor, targets: Tensor) -> Scores:

@@ -22,7 +22,7 @@ class Tile:
 def build_tiles(run: RunReport, macro_f1: float | None) -> list[Tile]:
     """Accuracy of each split, the last one first, then top-5, F1 and the baseline."""
     tiles = [_accuracy(evaluation) for evaluation in reversed(run.evaluations)]
-    if run.evaluations and len(run.evaluations[-1].paths):
+    if run.evaluations and len(run.evaluations[-1].pictures):
         last = run.evaluations[-1]
         if len(run.labels) > 10:
             tiles.append(
@@ -45,7 +45,7 @@ def build_tiles(run: RunReport, macro_f1: float | None) -> list[Tile]:
 
 def top_k_accuracy(evaluation: Evaluation, k: int) -> float:
     """Share of pictures with at most k - 1 classes more likely than their own."""
-    every = np.arange(len(evaluation.paths))
+    every = np.arange(len(evaluation.pictures))
     own = evaluation.probabilities[every, evaluation.targets][:, None]
     return float(((evaluation.probabilities > own).sum(axis=1) < k).mean())
 
@@ -60,7 +60,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def _accuracy(evaluation: Evaluation) -> Tile:
-    num = len(evaluation.paths)
+    num = len(evaluation.pictures)
     name = f"{evaluation.split.capitalize()} accuracy"
     if not num:
         return Tile(name=name, value="none", note="no pictures")

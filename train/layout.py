@@ -8,13 +8,14 @@ from pathlib import Path
 
 from contract.errors import ChannelError, DataError
 from contract.job import PICTURE_CHANNELS, Channel, channel_name
+from contract.shards import is_shard_name
 from train.archive import archive_stem, is_archive, unpack
 from train.augmented_manifest import is_augmented_manifest
 from train.folders import Listing, Tree
 
 LAYOUTS = (
-    "class folders of pictures, or train/, valid/ and test/ folders of those, "
-    "or a zip or tar of either, or an augmented manifest beside its pictures"
+    "class folders of pictures, or train/, valid/ and test/ folders of those, or a zip or tar of "
+    "either, or its shards, or an augmented manifest beside its pictures"
 )
 _MAX_WRAPPERS = 2  # folders around everything, such as the dogImages/ that an archive makes
 _SHOWN = 5  # how many names an error or note lists
@@ -43,11 +44,13 @@ class Layouts:
         if not channel.path.exists():
             raise ChannelError(f"channel {channel.name!r}: {channel.path} does not exist")
         path = channel.path.resolve()  # a channel may itself be a link: our runner makes them so
+        if is_shard_name(path.name):
+            raise ChannelError(f"channel {channel.name!r}: {path} is one shard: give its folder")
         if path.is_file():
-            tree = Tree(channel=channel.name, root=path.parent)
+            tree = self._tree(channel.name, path.parent)
             sources = self._open_files(tree, (path,), channel.name)
         else:
-            tree = Tree(channel=channel.name, root=path)
+            tree = self._tree(channel.name, path)
             sources = self._open_folder(tree, path, channel.name)
         if not sources:
             found = f"{path.name}, another kind of file" if path.is_file() else "nothing"
@@ -101,7 +104,10 @@ class Layouts:
         if target.exists():  # of an earlier run in the same folder
             shutil.rmtree(target)
         unpack(path, target)
-        return self._open_folder(Tree(channel=channel, root=target), target, split)
+        return self._open_folder(self._tree(channel, target), target, split)
+
+    def _tree(self, channel: str, root: Path) -> Tree:
+        return Tree(channel=channel, root=root, is_part=self.is_shard)
 
     def root_of(self, source: Source) -> Path:
         """The folder below which a picture's name is the same on every host that has it."""

@@ -5,10 +5,11 @@ from typing import Protocol
 
 from torch import Tensor
 
-from classifier.int8_trunk import Int8Trunk
 from classifier.network import Network
+from classifier.trunk_graph import TrunkGraph
 from contract.hyperparameters import Hyperparameters
 from train.data import Picture, Split
+from train.frozen import FrozenTrunk
 from train.loop import Task
 from train.scoring import Scores
 
@@ -29,7 +30,8 @@ class Learner(Protocol):
     values: Hyperparameters
     network: Network  # finished after `finish`
     task: Task  # of a HeadLearner that does not lead: there is none
-    int8: Int8Trunk | None  # the trunk that the head was trained on, if not the network's own
+    int8: TrunkGraph | None  # the trunk that the head was trained on, if not the network's own
+    frozen: FrozenTrunk | None  # None: the trunk learns, too
     unreadable: list[tuple[str, str]]  # path and reason, over all splits
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:

@@ -130,7 +130,7 @@ def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
     totals = torch.tensor(before, dtype=torch.float64, device=state.device.torch)
     state.task.set_training()
     for batch in batches.of_epoch(state.epoch, state.step):
-        totals += _train_step(state, batch, is_last=state.step + 1 == steps)
+        totals += train_step(state, batch, is_last=state.step + 1 == steps)
         state.step += 1
         outside.on_images(len(batch.step_targets))
         # At least one optimizer step is taken however short the budget is. Gradients that are
@@ -142,8 +142,11 @@ def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
     state.seconds += time.perf_counter() - started
 
 
-def _train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
-    """One step; returns our float64 (loss sum, correct, images), on the device."""
+def train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
+    """One step of `state`, whose `epoch` and `step` are the caller's to move on.
+
+    Returns our float64 (loss sum, correct, images), on the device.
+    """
     values, device = state.values, state.device
     global_step = (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
     # Dropout and mixup draw from here: a function of the step, so nothing has to be saved.

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from contract.errors import InterruptedJobError, KennelError
+from contract.errors import HyperparameterError, InterruptedJobError, KennelError
 from contract.job import TrainingJob
 from contract.opt_ml import DEFAULT_BASE, OptMl, base_dir, read_job, write_failure
+from contract.strict import to_bool, unquote
+from contract.tuning import FIND_LR_KEY, TUNING_KEY
+from train.attempt import attempt
 from train.options import job_from_flags
 from train.threads import limit_spinning
 
@@ -63,31 +66,26 @@ def _attempt(
 ) -> tuple[int, str]:
     """Read and run one job; every end passes here. Returns exit code and reason."""
     _log_to_stdout()
-    try:
+    where = [failure_file]
+
+    def work() -> None:
         with hear_stop():
             job = read()
-            failure_file = job.outputs.failure_file
+            where[0] = job.outputs.failure_file
             _run_job(job, arguments)
-        return 0, ""
-    except InterruptedJobError as error:
-        log.warning("stopped: %s", error)
-        return error.exit_code, str(error)
-    except KennelError as error:
-        log.debug("traceback", exc_info=True)
-        return error.exit_code, _fail(str(error), failure_file)
-    except MemoryError:
-        log.exception("out of memory")
-        return 1, _fail(
-            "out of memory: lower batch-size or image-size, or take a larger instance", failure_file
-        )
-    except Exception as error:
-        log.exception("unexpected error")
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return 1, _fail(f"{_cause(reason)} (traceback in the log)", failure_file)
+
+    ended = attempt(work)
+    if ended.is_stopped:
+        log.warning("stopped: %s", ended.reason)
+    elif ended.code:
+        _fail(ended.reason, where[0])
+    return ended.code, ended.reason
 
 
 def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
     limit_spinning()
+    if _run_special(job):
+        return
     from train.launch import num_processes, run_processes
 
     count = num_processes(job.hyperparameters.values)
@@ -101,6 +99,31 @@ def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
         run_process(
             job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
         )
+
+
+def _run_special(job: TrainingJob) -> bool:
+    """Run what is more than one training: a study, or the learning rate finder."""
+    is_study = TUNING_KEY in job.hyperparameters.reserved
+    if not is_study and not _finds_lr(job):
+        return False
+    with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
+        if is_study:
+            from train.tuner import run_study
+
+            run_study(job, Path(work_dir))
+        else:
+            from train.lr_finder import run_lr_finder
+
+            run_lr_finder(job, Path(work_dir))
+    return True
+
+
+def _finds_lr(job: TrainingJob) -> bool:
+    text = job.hyperparameters.reserved.get(FIND_LR_KEY, "false")
+    try:
+        return to_bool(unquote(text))
+    except ValueError:
+        raise HyperparameterError(FIND_LR_KEY, text, "true or false") from None
 
 
 @contextmanager
@@ -121,25 +144,13 @@ def hear_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _cause(reason: str) -> str:
-    """What to do about the two failures of libraries that users meet most."""
-    lowered = reason.lower()
-    if "out of memory" in lowered:
-        return f"out of GPU memory: lower batch-size or image-size, or set precision ({reason})"
-    if "no space left" in lowered:
-        return f"the disk is full: give the job a larger volume ({reason})"
-    return reason
-
-
-def _fail(reason: str, failure_file: Path | None) -> str:
-    line = " ".join(reason.split())
-    log.error("failed: %s", line)
+def _fail(reason: str, failure_file: Path | None) -> None:
+    log.error("failed: %s", reason)
     if failure_file is not None:
         try:
-            write_failure(failure_file, line)
+            write_failure(failure_file, reason)
         except KennelError as error:
             log.error("the reason could not be written to %s: %s", failure_file, error)
-    return line
 
 
 def _log_to_stdout() -> None:

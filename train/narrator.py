@@ -92,6 +92,21 @@ def tell_data(job: TrainingJob, data: JobData) -> None:
 
 
 def tell_start(start: Start) -> None:
+    """Which network learns what, from where, and how."""
+    tell_network(start)
+    values = start.values
+    log.info(
+        "plan   %d epochs of batches of %d, %s lr %g, schedule %s, seed %d",
+        values.epochs,
+        values.batch_size,
+        values.optimizer,
+        values.lr,
+        values.schedule,
+        values.seed,
+    )
+
+
+def tell_network(start: Start) -> None:
     """Which network learns what, from where."""
     values, preprocess = start.values, start.preprocess
     learns = {
@@ -105,13 +120,4 @@ def tell_start(start: Start) -> None:
         preprocess.crop_px,
         start.origin,
         learns,
-    )
-    log.info(
-        "plan   %d epochs of batches of %d, %s lr %g, schedule %s, seed %d",
-        values.epochs,
-        values.batch_size,
-        values.optimizer,
-        values.lr,
-        values.schedule,
-        values.seed,
     )

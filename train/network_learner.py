@@ -1,6 +1,7 @@
 """NetworkLearner: fine-tuning of a part or all of the network, from decoded pictures."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,10 @@ from train.device import Device
 from train.group import Group
 from train.learner import Judged
 from train.loop import Task
+from train.memo import Memo
+from train.memory import keep_freed_memory
 from train.optim import loss_weights
+from train.picture_cache import KeptDecode
 from train.pictures import PictureStore
 from train.progress import Progress
 from train.scoring import Scores, pool_scores
@@ -37,6 +41,7 @@ class NetworkLearner:
 
     trains_together = True
     int8 = None  # quantised afterwards, if at all
+    frozen = None
 
     def __init__(
         self,
@@ -45,11 +50,17 @@ class NetworkLearner:
         device: Device,
         progress: Progress,
         group: Group | None = None,
+        *,
+        memo: Memo | None = None,
     ) -> None:
+        """`memo`: only its cache is of use here."""
+        self._cache = (memo or Memo()).cache
         self._start, self._device, self._progress = start, device, progress
         self._group = group or Group()
         self.values = start.values
         self.network = start.network.to(device.torch)
+        if not device.is_cuda:
+            keep_freed_memory()
         self._step = StepShare()
         if not self._group.is_alone:
             share_layers(self.network, self._step)
@@ -63,7 +74,8 @@ class NetworkLearner:
         if augment.is_random:
             decode = partial(decode_resized, short_px=augment.cache_short_px)
         self._crops = crops
-        store = self._store(data.train, decode)
+        short_px = augment.cache_short_px if augment.is_random else 0
+        store = self._store(data.train, decode, short_px)
         self._validation = self._store(data.validation, crops)
         self._validation_split = data.validation
         self.task = self._task(store, augment, len(data.labels))
@@ -106,10 +118,20 @@ class NetworkLearner:
         assert scores is not None  # nobody stops it
         return Judged(split=split.name, pictures=tuple(store.pictures), scores=scores)
 
-    def _store(self, split: Split, decode: Callable[[bytes], Pixels]) -> PictureStore:
-        store = PictureStore(split, decode, self._budget_bytes, self._device.cpus)
-        with self._progress.phase(f"decode {split.name}", len(split)) as on_picture:
-            store.fill(self._start.values.max_unreadable, on_picture, self._group)
+    def _store(
+        self, split: Split, decode: Callable[[bytes], Pixels], short_px: int = 0
+    ) -> PictureStore:
+        """`short_px`: 0 where `decode` makes centre crops."""
+        preprocess = self._start.preprocess
+        settings = {} if short_px else asdict(preprocess)
+        short_px = short_px or preprocess.crop_px
+        kept = KeptDecode(self._cache, decode, short_px, len(split), **settings)
+        store = PictureStore(split, kept, self._budget_bytes, self._device.cpus)
+        try:
+            with self._progress.phase(f"decode {split.name}", len(split)) as on_picture:
+                store.fill(self._start.values.max_unreadable, on_picture, self._group)
+        finally:
+            kept.finish()
         self._budget_bytes -= store.num_bytes
         self.unreadable.extend(store.unreadable)
         return store

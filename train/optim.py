@@ -11,7 +11,10 @@ from contract.hyperparameters import Hyperparameters
 
 
 def build_optimizer(module: nn.Module, values: Hyperparameters) -> torch.optim.Optimizer:
-    """The optimizer over what learns. Biases and norms (one-dimensional) are never decayed."""
+    """The optimizer over what learns. Biases and norms (one-dimensional) are never decayed.
+
+    Fused where torch has it: one pass over memory a step instead of one an operation.
+    """
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": values.weight_decay},
@@ -20,11 +23,13 @@ def build_optimizer(module: nn.Module, values: Hyperparameters) -> torch.optim.O
     groups = [group for group in groups if group["params"]]
     if values.optimizer in ("sgd", "nag"):
         nesterov = values.optimizer == "nag" and values.momentum > 0
-        return torch.optim.SGD(groups, lr=values.lr, momentum=values.momentum, nesterov=nesterov)
+        return torch.optim.SGD(
+            groups, lr=values.lr, momentum=values.momentum, nesterov=nesterov, fused=True
+        )
     if values.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=values.lr, momentum=values.momentum)
     adam = torch.optim.AdamW if values.optimizer == "adamw" else torch.optim.Adam
-    return adam(groups, lr=values.lr)
+    return adam(groups, lr=values.lr, fused=True)
 
 
 def lr_factor(values: Hyperparameters, step: int, steps_per_epoch: int) -> float:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -17,6 +18,7 @@ from contract.manifest import REPORT_NAME, Manifest, Probe, VariantName
 from contract.metrics import METRIC_BY_NAME, format_metric
 from train.data import JobData
 from train.learner import Judged, Learner
+from train.learning import best_metrics
 from train.loop import Fit
 from train.report import write_report
 from train.run_report import Evaluation, RunReport
@@ -81,33 +83,37 @@ class Finished:
 
     def metrics(self) -> dict[str, float]:
         """The best epoch's metrics and the test scores."""
-        best = dict(self.fit.rows[self.fit.best_epoch - 1].metrics)
-        for judged in self.judged:
-            if judged.split == "test":
-                best |= {"test:loss": judged.scores.loss, "test:accuracy": judged.scores.accuracy}
-        return best
+        return best_metrics(self.fit, self.judged)
 
 
 def write_outputs(finished: Finished) -> None:
-    """Report files first, then the bundle, which holds a copy of the report."""
+    """Report files, drawn while the graphs are written, and the bundle with a copy of the report.
+
+    Raises HostError: a disk is full, or not writable.
+    """
     metrics = finished.metrics()
-    folder = finished.job.outputs.data_dir
-    started = time.perf_counter()
-    write_report(folder, _report(finished, metrics))
-    log.info("report %s (%.1f s)", folder / REPORT_NAME, time.perf_counter() - started)
-    started = time.perf_counter()
-    bundle = export_bundle(
-        finished.learner.network,
-        finished.job.outputs.model_dir,
-        _manifest(finished, metrics),
-        (Extra(name=REPORT_NAME, path=folder / REPORT_NAME),),
-        finished.variants,
-    )
+    with ThreadPoolExecutor(1, thread_name_prefix="report") as pool:
+        drawing = pool.submit(_write_report, finished, metrics)
+        report = finished.job.outputs.data_dir / REPORT_NAME
+        started = time.perf_counter()
+        bundle = export_bundle(
+            finished.learner.network,
+            finished.job.outputs.model_dir,
+            _manifest(finished, metrics),
+            (Extra(name=REPORT_NAME, path=report, await_it=drawing.result),),
+            finished.variants,
+        )
     tell_variants(bundle.manifest)
     size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.files)
     log.info(
         "bundle %s, %.1f MB (%.1f s)", bundle.folder, size / 1e6, time.perf_counter() - started
     )
+
+
+def _write_report(finished: Finished, metrics: dict[str, float]) -> None:
+    folder, started = finished.job.outputs.data_dir, time.perf_counter()
+    write_report(folder, _report(finished, metrics))
+    log.info("report %s (%.1f s)", folder / REPORT_NAME, time.perf_counter() - started)
 
 
 def _manifest(finished: Finished, metrics: dict[str, float]) -> Manifest:
@@ -180,7 +186,7 @@ def _report(finished: Finished, metrics: dict[str, float]) -> RunReport:
 def _evaluation(judged: Judged) -> Evaluation:
     return Evaluation(
         split=judged.split,
-        paths=tuple(str(picture.path) for picture in judged.pictures),
+        pictures=judged.pictures,
         targets=np.array([picture.class_index for picture in judged.pictures], dtype=np.int64),
         probabilities=judged.scores.probabilities.numpy(),
     )

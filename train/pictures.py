@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from train.shares import Shares
 log = logging.getLogger(__name__)
 
 Decode = Callable[[bytes], Pixels]
+T = TypeVar("T")
 Unreadable = dict[int, str]  # index in the split, reason
 
 
@@ -77,7 +79,7 @@ class PictureStore:
     def __getitem__(self, index: int) -> Pixels:
         kept = self._kept.get(index)
         if kept is None:
-            kept = self._decode(self.pictures[index].path.read_bytes())
+            kept = self._decode(self.pictures[index].read_bytes())
             if self._fits(kept):
                 self._kept[index] = kept
         return kept
@@ -89,16 +91,16 @@ class PictureStore:
 
 
 def decode_all(
-    pictures: Sequence[Picture], decode: Decode, num_threads: int
-) -> Iterator[tuple[Picture, Pixels | None, str]]:
-    """(picture, pixels or None, reason) in order; threads decode a bounded number ahead.
+    pictures: Sequence[Picture], decode: Callable[[bytes], T], num_threads: int
+) -> Iterator[tuple[Picture, T | None, str]]:
+    """(picture, what `decode` makes of it or None, reason) in order.
 
-    Pillow lets go of the interpreter lock while it decodes and resizes, so threads suffice.
+    Threads decode a bounded number ahead: Pillow lets go of the interpreter lock meanwhile.
     """
 
-    def attempt(picture: Picture) -> tuple[Picture, Pixels | None, str]:
+    def attempt(picture: Picture) -> tuple[Picture, T | None, str]:
         try:
-            return picture, decode(picture.path.read_bytes()), ""
+            return picture, decode(picture.read_bytes()), ""
         except (ImageError, OSError) as error:
             return picture, None, str(error)
 

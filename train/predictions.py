@@ -18,10 +18,10 @@ def write_predictions(folder: Path, evaluation: Evaluation, labels: Labels) -> N
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["picture", "label", "predicted", "probability"])
     predicted = evaluation.predicted
-    for row, path in enumerate(evaluation.paths):
+    for row, picture in enumerate(evaluation.pictures):
         probability = evaluation.probabilities[row, predicted[row]]
         names = labels.names[int(evaluation.targets[row])], labels.names[int(predicted[row])]
-        table.writerow([path, *names, f"{probability:.6f}"])
+        table.writerow([picture.path, *names, f"{probability:.6f}"])
     # A file name may hold bytes that are not UTF-8; the table is still written.
     text = buffer.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
     write_text(folder / f"predictions_{evaluation.split}.csv", text)

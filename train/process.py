@@ -1,37 +1,29 @@
 """The story of one training process, top to bottom: read this first."""
 
 import logging
-import os
-import tempfile
 import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from contract.errors import InterruptedJobError
-from contract.files import cannot_write, remove_leftovers
 from contract.job import TrainingJob
 from contract.opt_ml import write_failure
-from train.channels import read_data
 from train.data import JobData
 from train.device import Device, choose_device
-from train.group import Group
-from train.head_learner import HeadLearner
 from train.holdout import write_holdout
 from train.launch import own_device
 from train.learner import Judged, Learner
-from train.loop import Fit, Progressing, fit
+from train.learning import Ready, build_learner, get_ready, judge, train
+from train.loop import Fit
 from train.membership import Limits, joined
 from train.narrator import Narrator, tell_data, tell_start, tell_world
-from train.network_learner import NetworkLearner
 from train.outputs import Finished, log_metrics, write_config, write_outputs
 from train.progress import Progress
 from train.quantizing import variants_of
-from train.resume import Checkpoints
-from train.scoring import Scores
-from train.start import Start, start_network
+from train.start import Start
 from train.stop import Stop
 from train.world import World, world_of
+from train.writable import check_outputs
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +44,8 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
     # From training on to the last line, a signal asks for an early end; before, for none.
     with ExitStack() as signals:
         with joined(world, stop, limits_of(job), partial(prepare, job, world)) as (group, device):
-            data = read_data(job, work_dir, group)
-            start = start_network(job, data.labels, work_dir)
+            ready = get_ready(job, work_dir, device, group)
+            data, start = ready.data, ready.start
             if group.is_leader:
                 tell_data(job, data)
                 tell_start(start)
@@ -64,22 +56,16 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
             signals.enter_context(stop.on_signals())
             state = None
             if group.is_leader or learner.trains_together:
-                state = train(job, learner, data, device, stop=stop, progress=progress)
+                state = train(ready, learner, stop, lambda fit: Narrator(job, fit, progress))
                 learner.finish(state.best_state)
             group.await_leader()
             known = state.best_scores if state is not None else None
             is_hurried = group.share(stop.signalled)
             judged = judge(learner, data, known, is_hurried=is_hurried)
             if state is not None and group.is_leader:
-                variants = variants_of(
-                    start, data, learner, judged[0], device=device, is_hurried=is_hurried
+                finished = conclude(
+                    ready, learner, state, judged, started=started, is_hurried=is_hurried
                 )
-                finished = Finished(
-                    job=job, start=start, data=data, fit=state, judged=judged, learner=learner,
-                    variants=variants, device_why=device.why,
-                    seconds=time.perf_counter() - started,
-                )  # fmt: skip
-                write_outputs(finished)
         if world.rank == 0:
             tell_result(finished, time.perf_counter() - started)
         else:
@@ -106,23 +92,6 @@ def limits_of(job: TrainingJob) -> Limits:
     )
 
 
-def check_outputs(job: TrainingJob) -> None:
-    """Find out before the first expensive step that results can be written. Raises HostError."""
-    for folder in (job.outputs.model_dir, job.outputs.data_dir, job.outputs.checkpoint_dir):
-        if folder is None:
-            continue
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Several hosts may share the folder: SageMaker's Local Mode does so.
-            handle, probe = tempfile.mkstemp(prefix=".kennel-write-test-", dir=folder)
-            os.close(handle)
-            os.unlink(probe)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        if job.cluster.rank == 0:  # the folder may be shared, and the others may be late
-            remove_leftovers(folder)
-
-
 def write_beginning(job: TrainingJob, data: JobData, start: Start) -> None:
     """The files that are known before training: resolved settings, pictures held out."""
     write_config(job, start.values)
@@ -130,56 +99,27 @@ def write_beginning(job: TrainingJob, data: JobData, start: Start) -> None:
         write_holdout(job.outputs.data_dir / HOLDOUT_NAME, data.validation)
 
 
-def build_learner(
-    start: Start, data: JobData, device: Device, progress: Progress, group: Group | None = None
-) -> Learner:
-    """Features once when the trunk is frozen; pictures every epoch otherwise."""
-    kind = HeadLearner if start.values.unfreeze == "none" else NetworkLearner
-    return kind(start, data, device, progress, group)
-
-
-def train(
-    job: TrainingJob,
+def conclude(
+    ready: Ready,
     learner: Learner,
-    data: JobData,
-    device: Device,
+    state: Fit,
+    judged: tuple[Judged, ...],
     *,
-    stop: Stop,
-    progress: Progress,
-) -> Fit:
-    """Fit, from a checkpoint when there is one. Raises InterruptedJobError: nothing to keep."""
-    values = learner.values
-    group = learner.task.group
-    state = Fit(task=learner.task, values=values, device=device)
-    checkpoints = Checkpoints(job.outputs.checkpoint_dir, values, data, group)
-    checkpoints.resume(state)
-    narrator = Narrator(job, state, progress)
-    outside = Progressing(
-        on_epoch_start=narrator.start,
-        on_images=narrator.images,
-        on_epoch_end=narrator.end,
-        save=checkpoints.save,
-    )
-    try:
-        fit(state, stop, outside if group.is_leader else Progressing())
-    finally:
-        narrator.close()
-    if state.best_epoch == 0:
-        raise InterruptedJobError("stopped before the first epoch was scored: no model to keep")
-    return state
+    started: float,
+    is_hurried: bool,
+) -> Finished:
+    """Variants, report and bundle of a network that has learnt. `started`: of perf_counter.
 
-
-def judge(
-    learner: Learner, data: JobData, known: Scores | None, *, is_hurried: bool
-) -> tuple[Judged, ...]:
-    """Score the best weights on validation, and on test unless the job was told to stop.
-
-    `known`: what the best epoch scored on validation; after a resume nobody remembers.
+    Raises HyperparameterError: quantize=int8, and it is not possible. HostError: a full disk.
     """
-    judged = [learner.judge(data.validation, known)]
-    if data.test is not None and not is_hurried:
-        judged.append(learner.judge(data.test))
-    return tuple(judged)
+    start, data, device = ready.start, ready.data, ready.device
+    variants = variants_of(start, data, learner, judged[0], device=device, is_hurried=is_hurried)
+    finished = Finished(
+        job=ready.job, start=start, data=data, fit=state, judged=judged, learner=learner,
+        variants=variants, device_why=device.why, seconds=time.perf_counter() - started,
+    )  # fmt: skip
+    write_outputs(finished)
+    return finished
 
 
 def tell_result(finished: Finished, seconds: float) -> None:

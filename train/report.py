@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 from contract.files import write_bytes, write_text
@@ -10,10 +9,10 @@ from contract.manifest import REPORT_NAME
 from train.class_report import score_classes, write_class_report
 from train.confusion import confusion_scale, count_confusion, draw_confusion, most_confused
 from train.curves import CURVES_SCALE, draw_curves
+from train.page_parts import draw_twice
 from train.predictions import write_predictions
-from train.report_page import Close, Drawing, build_page
+from train.report_page import Close, build_page
 from train.run_report import Evaluation, RunReport
-from train.theme import DARK, LIGHT, Theme
 from train.worst import draw_worst, find_worst
 
 __all__ = ["Evaluation", "RunReport", "write_report"]
@@ -30,7 +29,7 @@ def write_report(folder: Path, run: RunReport) -> None:
     pictures are those of the last evaluation. A picture that cannot be opened any more is an
     empty tile. Raises HostError when the disk is full.
     """
-    curves = _draw(lambda theme: draw_curves(run.rows, run.best_epoch, theme), CURVES_SCALE)
+    curves = draw_twice(lambda theme: draw_curves(run.rows, run.best_epoch, theme), CURVES_SCALE)
     write_bytes(folder / "curves.png", curves.light)
     last = run.evaluations[-1] if run.evaluations else None
     close = _look_closely(folder, run, last) if last else None
@@ -45,7 +44,7 @@ def _look_closely(folder: Path, run: RunReport, evaluation: Evaluation) -> Close
     names = run.labels.names
     matrix = count_confusion(evaluation.targets, evaluation.predicted, len(names))
     scores = score_classes(matrix, run.labels)
-    confusion = _draw(
+    confusion = draw_twice(
         lambda theme: draw_confusion(matrix, names, theme), confusion_scale(len(names))
     )
     worst = find_worst(evaluation, names, _NUM_WORST)
@@ -59,10 +58,6 @@ def _look_closely(folder: Path, run: RunReport, evaluation: Evaluation) -> Close
         pairs=most_confused(matrix, _NUM_PAIRS),
         worst=worst,
     )
-
-
-def _draw(draw: Callable[[Theme], bytes], scale: float) -> Drawing:
-    return Drawing(light=draw(LIGHT), dark=draw(DARK), scale=scale)
 
 
 def _write_unreadable(path: Path, unreadable: tuple[tuple[str, str], ...]) -> None:

@@ -1,33 +1,27 @@
 """report.html: one page about one run, with nothing to fetch."""
 
-import base64
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from train.class_report import ClassScore, mean_f1
 from train.confusion import ConfusedPair
-from train.headline import Tile, build_tiles
-from train.report_style import SCRIPT, build_style
+from train.headline import build_tiles
+from train.page_parts import (
+    Drawing,
+    to_data_uri,
+    to_figure,
+    to_header,
+    to_page,
+    to_pairs,
+    to_section,
+    to_text,
+)
 from train.run_report import RunReport
 from train.worst import WorstPicture, to_thumbnail
 
 # Together these keep the page below 3 MB, whatever the run.
 _MAX_CLASS_ROWS = 1500
 _MAX_UNREADABLE_ROWS = 200
-_MAX_TEXT = 300  # characters of one cell
-# Nothing may be loaded from anywhere, should a label ever hold markup that slips through.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """One PNG drawn twice, for light and for dark screens."""
-
-    light: bytes
-    dark: bytes
-    scale: float  # pixels drawn for each pixel shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,40 +38,27 @@ class Close:
 def build_page(run: RunReport, curves: Drawing, close: Close | None) -> str:
     """The whole page as text."""
     sections = [
-        _header(run, build_tiles(run, mean_f1(list(close.scores)) if close else None)),
-        _section(
+        to_header(
+            run.title,
+            list(run.facts.values())[:5],
+            build_tiles(run, mean_f1(list(close.scores)) if close else None),
+        ),
+        to_section(
             "Training",
-            f'{_kept(run)}<div class="wide">{_figure(curves, "Loss and accuracy by epoch")}</div>',
+            f'{_kept(run)}<div class="wide">'
+            f"{to_figure(curves, 'Loss and accuracy by epoch')}</div>",
         ),
     ]
     if close:
         sections += [
-            _section("Confusion", _confusion(run, close)),
-            _section("Classes", _classes(close)),
-            _section("Worst pictures", _worst(close)),
+            to_section("Confusion", _confusion(run, close)),
+            to_section("Classes", _classes(close)),
+            to_section("Worst pictures", _worst(close)),
         ]
-    sections.append(_section("Run and settings", _settings(run)))
+    sections.append(to_section("Run and settings", _settings(run)))
     if run.unreadable:
-        sections.append(_section("Unreadable pictures", _unreadable(run)))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_text(run.title)}</title><style>{build_style()}</style></head>\n"
-        f"<body><main>{''.join(sections)}</main><script>{SCRIPT}</script></body></html>\n"
-    )
-
-
-def _header(run: RunReport, tiles: Iterable[Tile]) -> str:
-    facts = " &middot; ".join(_text(value) for value in list(run.facts.values())[:5])
-    cells = "".join(
-        f'<div class="tile"><span class="name">{_text(tile.name)}</span>'
-        f"<b>{_text(tile.value)}</b><span>{_text(tile.note)}</span></div>"
-        for tile in tiles
-    )
-    return (
-        f'<h1>{_text(run.title)}</h1><p class="muted">{facts}</p><div class="tiles">{cells}</div>'
-    )
+        sections.append(to_section("Unreadable pictures", _unreadable(run)))
+    return to_page(run.title, "".join(sections))
 
 
 def _kept(run: RunReport) -> str:
@@ -87,14 +68,14 @@ def _kept(run: RunReport) -> str:
     objective = run.settings.get("objective", "validation:accuracy")
     return (
         f"<p>The weights of epoch {run.best_epoch} of {last} were kept: the best "
-        f"{_text(objective)} of the run.</p>"
+        f"{to_text(objective)} of the run.</p>"
     )
 
 
 def _confusion(run: RunReport, close: Close) -> str:
     names = run.labels.names
     rows = [
-        f"<tr><td>{_text(names[pair.true])}</td><td>{_text(names[pair.predicted])}</td>"
+        f"<tr><td>{to_text(names[pair.true])}</td><td>{to_text(names[pair.predicted])}</td>"
         f'<td class="n">{pair.count:,}</td><td class="n">{pair.share:.0%}</td></tr>'
         for pair in close.pairs
     ]
@@ -109,9 +90,9 @@ def _confusion(run: RunReport, close: Close) -> str:
     if close.confusion.scale == 1:
         kind, hint = "zoom", " Click the map to enlarge it."
     return (
-        f"<p>Rows are true labels, columns what the network said of the {_text(close.split)} "
+        f"<p>Rows are true labels, columns what the network said of the {to_text(close.split)} "
         f"pictures.{hint}</p>"
-        f'<div class="{kind}">{_figure(close.confusion, "Confusion matrix")}</div>{table}'
+        f'<div class="{kind}">{to_figure(close.confusion, "Confusion matrix")}</div>{table}'
     )
 
 
@@ -124,7 +105,7 @@ def _classes(close: Close) -> str:
     rows = "".join(_class_row(score) for score in shown)
     more = _more(len(close.scores) - len(shown), "per_class.csv")
     return (
-        f"<p>Scores on the {_text(close.split)} pictures. Click a column to sort.</p>"
+        f"<p>Scores on the {to_text(close.split)} pictures. Click a column to sort.</p>"
         f'<div class="scroll"><table class="sortable"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{more}"
     )
@@ -141,7 +122,7 @@ def _class_row(score: ClassScore) -> str:
             f'<td class="n" data-value="{value:.4f}">'
             f'<span class="bar"><i style="width:{width}"></i></span>{value:.3f}</td>'
         )
-    label = _text(score.label)
+    label = to_text(score.label)
     return (
         f'<tr><td data-value="{label}">{label}</td>{"".join(cells)}'
         f'<td class="n" data-value="{score.support}">{score.support:,}</td></tr>'
@@ -153,20 +134,20 @@ def _worst(close: Close) -> str:
     for picture in close.worst:
         data = to_thumbnail(picture)
         image = (
-            f'<img alt="" loading="lazy" src="{_data_uri(data, "jpeg")}">'
+            f'<img alt="" loading="lazy" src="{to_data_uri(data, "jpeg")}">'
             if data
             else '<div class="lost">cannot be opened</div>'
         )
         kind = "right" if picture.is_right else "said"
         figures.append(
-            f'<figure title="{_text(picture.path)}">{image}<figcaption>'
-            f"<b>{_text(picture.true)}</b>"
+            f'<figure title="{to_text(picture.path)}">{image}<figcaption>'
+            f"<b>{to_text(picture.true)}</b>"
             f'<span class="{kind}">{picture.predicted_probability:.0%} '
-            f"{_text(picture.predicted)}</span><br>"
+            f"{to_text(picture.predicted)}</span><br>"
             f"{picture.true_probability:.1%} for its own label</figcaption></figure>"
         )
     return (
-        f"<p>The {_text(close.split)} pictures of highest loss: the true label in bold, below it "
+        f"<p>The {to_text(close.split)} pictures of highest loss: the true label in bold, below it "
         "what the network said. Wrong labels and odd pictures tend to gather here.</p>"
         f'<div class="worst">{"".join(figures)}</div>'
     )
@@ -174,23 +155,14 @@ def _worst(close: Close) -> str:
 
 def _settings(run: RunReport) -> str:
     metrics = {name: f"{value:.6g}" for name, value in run.metrics.items()}
-    left = _pairs_table("run", {**run.facts, **metrics})
-    return f'<div class="pair">{left}{_pairs_table("hyperparameter", run.settings)}</div>'
-
-
-def _pairs_table(heading: str, pairs: Mapping[str, str]) -> str:
-    rows = "".join(
-        f"<tr><th>{_text(name)}</th><td>{_text(value) or '&ndash;'}</td></tr>"
-        for name, value in pairs.items()
-    )
-    head = f"<thead><tr><th>{heading}</th><th>value</th></tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>' if rows else ""
+    left = to_pairs("run", {**run.facts, **metrics})
+    return f'<div class="pair">{left}{to_pairs("hyperparameter", run.settings)}</div>'
 
 
 def _unreadable(run: RunReport) -> str:
     shown = run.unreadable[:_MAX_UNREADABLE_ROWS]
     rows = "".join(
-        f"<tr><td>{_text(path)}</td><td>{_text(reason)}</td></tr>" for path, reason in shown
+        f"<tr><td>{to_text(path)}</td><td>{to_text(reason)}</td></tr>" for path, reason in shown
     )
     return (
         f"<p>Left out because they could not be read: {len(run.unreadable):,}.</p>"
@@ -200,29 +172,5 @@ def _unreadable(run: RunReport) -> str:
     )
 
 
-def _section(heading: str, body: str) -> str:
-    return f"<section><h2>{heading}</h2>{body}</section>\n"
-
-
-def _figure(drawing: Drawing, alt: str) -> str:
-    width = struct.unpack(">I", drawing.light[16:20])[0] / drawing.scale  # IHDR
-    return (
-        '<figure><picture><source media="(prefers-color-scheme: dark)" '
-        f'srcset="{_data_uri(drawing.dark, "png")}">'
-        f'<img alt="{alt}" width="{width:.0f}" src="{_data_uri(drawing.light, "png")}">'
-        "</picture></figure>"
-    )
-
-
 def _more(count: int, file: str) -> str:
     return f'<p class="muted">{count:,} more are in {file}.</p>' if count > 0 else ""
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _text(value: str) -> str:
-    """Escaped, bounded, and encodable: file names may hold bytes that are not UTF-8."""
-    plain = value.encode("utf-8", "replace").decode("utf-8")
-    return escape(plain if len(plain) <= _MAX_TEXT else plain[: _MAX_TEXT - 3] + "...")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.labels import Labels
+from train.data import Picture
 from train.metrics_file import EpochRow
 
 
@@ -15,12 +16,12 @@ class Evaluation:
     """What the kept network answered for N pictures of one split, over K classes."""
 
     split: str
-    paths: tuple[str, ...]  # N
+    pictures: tuple[Picture, ...]  # N
     targets: NDArray[np.int64]  # (N,) class indices
     probabilities: NDArray[np.float32]  # (N, K), rows sum to 1
 
     def __post_init__(self) -> None:
-        num = len(self.paths)
+        num = len(self.pictures)
         assert self.targets.shape == (num,), self.targets.shape
         assert self.probabilities.ndim == 2, self.probabilities.shape
         assert self.probabilities.shape[0] == num, self.probabilities.shape

@@ -3,15 +3,15 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from classifier.preprocess import decode_picture
-from contract.errors import ImageError
+from contract.errors import DataError, ImageError
 from contract.manifest import Preprocess
+from train.data import Picture
 from train.fonts import fit_text, load_font
 from train.run_report import Evaluation
 from train.theme import LIGHT, Theme
@@ -43,17 +43,17 @@ class WorstPicture:
 
 def find_worst(evaluation: Evaluation, labels: Sequence[str], limit: int) -> list[WorstPicture]:
     """The `limit` pictures of highest loss, the highest first."""
-    every = np.arange(len(evaluation.paths))
+    every = np.arange(len(evaluation.pictures))
     own = evaluation.probabilities[every, evaluation.targets]
     predicted = evaluation.predicted
     return [
         WorstPicture(
-            path=evaluation.paths[i],
+            path=str(evaluation.pictures[i].path),
             true=labels[evaluation.targets[i]],
             predicted=labels[predicted[i]],
             true_probability=float(own[i]),
             predicted_probability=float(evaluation.probabilities[i, predicted[i]]),
-            pixels=_read_pixels(evaluation.paths[i]),
+            pixels=_read_pixels(evaluation.pictures[i]),
         )
         for i in np.argsort(own, kind="stable")[:limit]
     ]
@@ -74,7 +74,7 @@ def draw_worst(pictures: Sequence[WorstPicture], theme: Theme = LIGHT) -> bytes:
     if not pictures:
         draw.text((_GAP_PX, _GAP_PX), "no pictures", fill=theme.muted, font=load_font(14))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    sheet.save(buffer, "PNG", compress_level=1)  # of photographs more gains next to nothing
     return buffer.getvalue()
 
 
@@ -89,11 +89,11 @@ def to_thumbnail(picture: WorstPicture) -> bytes | None:
     return buffer.getvalue()
 
 
-def _read_pixels(path: str) -> NDArray[np.uint8] | None:
+def _read_pixels(picture: Picture) -> NDArray[np.uint8] | None:
     """The centre square, as the network sees it. A lost picture must not cost the report."""
     try:
-        data = Path(path).read_bytes()
-    except OSError:
+        data = picture.read_bytes()
+    except (OSError, DataError):
         return None
     try:
         return decode_picture(data, Preprocess(resize_px=TILE_PX, crop_px=TILE_PX))

@@ -1,0 +1,79 @@
+"""Does the engine that the trunk runs in cost accuracy? int8 against float32 over several seeds.
+
+The dogs with real weights, and scikit-learn's digits on a random trunk.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.bars import Bar
+from benchmarks.terminal import say
+from benchmarks.train_data import REAL_ARCH, Data
+from benchmarks.train_frozen import last_metric
+from benchmarks.train_job import Job, our_command
+from control.digits import write_digits
+
+ENGINES = {"int8": "auto", "f32": "none"}  # name: value of `quantize`
+METRIC = "test:accuracy="
+EPOCHS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """Test accuracy by engine, a value a seed."""
+
+    title: str
+    name: str
+    accuracy: Mapping[str, Sequence[float]]
+
+    @property
+    def gain(self) -> float:
+        """Mean of int8 less mean of float32."""
+        means = {name: statistics.mean(values) for name, values in self.accuracy.items()}
+        return means["int8"] - means["f32"]
+
+    @property
+    def noise(self) -> float:
+        """Two standard errors of the difference of two means; NaN for one seed."""
+        parts = [statistics.variance(v) / len(v) for v in self.accuracy.values() if len(v) > 1]
+        return 2 * sum(parts) ** 0.5 if parts else float("nan")
+
+    def bars(self) -> Iterator[Bar]:
+        """How much lower int8 is, which must be within the noise."""
+        name = f"train-int8-accuracy-loss-{self.name}"
+        yield Bar(name=name, value=-self.gain, target=max(self.noise, 0.01), at_most=True)
+
+
+def measure_seeds(data: Data, folder: Path, seeds: int) -> list[Seeds]:
+    """The dogs are left out where there are none."""
+    sets = []
+    if data.real is not None:
+        test = data.real["train"].parent / "test"
+        if test.is_dir():
+            sets.append(("dogs, squeezenet1_1 with ImageNet's weights", "dogs", data.real, test))
+    digits = write_digits(folder / "digits-pictures")
+    channels = {"train": digits / "train", "validation": digits / "validation"}
+    channels["pretrained"] = Path("false")
+    sets.append(("digits, a random squeezenet1_1", "digits", channels, digits / "test"))
+    return [
+        _measure(title, name, {**channels, "test": test}, folder, seeds)
+        for title, name, channels, test in sets
+    ]
+
+
+def _measure(
+    title: str, name: str, channels: Mapping[str, Path], folder: Path, seeds: int
+) -> Seeds:
+    environment = {"KENNEL_CACHE_DIR": str(folder / "cache")}
+    found: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    for seed in range(seeds):
+        for engine, quantize in ENGINES.items():
+            values = {"arch": REAL_ARCH, "epochs": EPOCHS, "seed": seed, "quantize": quantize}
+            job_name = f"{name}-{engine}-{seed}"
+            command = our_command(channels, folder / job_name, values)
+            job = Job.run(job_name, command, folder, environment)
+            found[engine].append(last_metric(job, METRIC))
+        say(f"{name}, seed {seed}: int8 {found['int8'][-1]:.4f}, f32 {found['f32'][-1]:.4f}")
+    return Seeds(title=title, name=name, accuracy=found)

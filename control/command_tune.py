@@ -1,0 +1,179 @@
+"""`kennel tune`: one study, from its description to its table of trials."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.errors import UsageError
+from contract.tuning import STORAGE_VARIABLE
+from contract.tuning_warnings import tuning_warnings
+from control.command_run import add_job_arguments, overrides_of, plan_text, runner_for
+from control.parser import Command, Parser
+from control.place import only_for_containers
+from control.runs import RUNS, make_run_folder, read_run
+from control.study_runs import (
+    StudyRun,
+    find_parents,
+    is_finished,
+    same_study,
+    study_of,
+    write_parents,
+)
+from control.terminal import complain, say, say_json
+from control.tuning_file import Tuning, read_tuning
+from control.tuning_request import request_for_one_job, request_for_tuning_job
+from control.tuning_text import search_lines, study_text
+
+AWS = "aws"
+SECRET = re.compile(r"(?<=:)[^:/@]+(?=@)")  # the password of a database's URL
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Exit code 0 when the study completed, 1 when it did not."""
+    tuning = read_tuning(arguments.tuning, overrides_of(arguments), arguments.max_jobs)
+    if arguments.show:  # otherwise the study says them itself, at its start
+        for line in tuning_warnings(tuning.spec):
+            complain(f"warning: {line}")
+    if arguments.on == AWS:
+        return _in_aws(arguments, tuning)
+    only_for_containers(arguments, "shm_size")
+    parents = find_parents(RUNS, tuning)
+    tuning = tuning.with_parents(tuple(parent.run.folder.name for parent in parents))
+    earlier = same_study(RUNS, tuning)
+    if arguments.show:
+        return _show(arguments, tuning, earlier)
+    if earlier and is_finished(earlier, tuning.spec):
+        return _say_finished(arguments, tuning, earlier)
+    if earlier and earlier.is_running and not arguments.storage:
+        raise UsageError(
+            f"{earlier.run.folder} is this study and runs already, as process {earlier.run.pid}; "
+            "to have several work on it give each --storage URL"
+        )
+    spec = tuning.study_job()
+    echo = sys.stderr if arguments.output == "json" else sys.stdout
+    runner = runner_for(arguments, echo, _environment(arguments))
+    if earlier and not earlier.is_running:
+        folder = earlier.run.folder
+        say(_continuing(earlier), to=echo)
+    else:
+        folder = make_run_folder(RUNS, spec.name)
+    write_parents(folder, parents)
+    result = runner.run(spec, folder)
+    _say_study(arguments, study_of(read_run(folder)), tuning)
+    return 0 if result.ok else 1
+
+
+def _in_aws(arguments: argparse.Namespace, tuning: Tuning) -> int:
+    request = request_for_one_job if arguments.in_one_job else request_for_tuning_job
+    document = request(tuning)
+    if not arguments.show:
+        raise UsageError(
+            "--on aws: this version prints the request and does not send it; add --show"
+        )
+    say_json(document)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | None) -> int:
+    """What would be run, and how far the study is when there is one."""
+    environment = {
+        name: SECRET.sub("***", value) for name, value in _environment(arguments).items()
+    }
+    plan = runner_for(arguments, sys.stderr, environment).plan(tuning.study_job())
+    if arguments.output == "json":
+        say_json(
+            {
+                "tuning": tuning.spec.to_json(),
+                "combinations": tuning.spec.num_combinations,
+                "warnings": list(tuning_warnings(tuning.spec)),
+                "plan": plan.to_json(),
+                "study": _document(earlier) if earlier else None,
+            }
+        )
+        return 0
+    say("\n".join([*search_lines(tuning.spec), plan_text(plan)]))
+    if earlier:
+        state = "continues" if not is_finished(earlier, tuning.spec) else "has ended in"
+        say(f"{state.ljust(16)} {earlier.run.folder}")
+        say(study_text(earlier, tuning.job))
+    return 0
+
+
+def _say_finished(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun) -> int:
+    _say_study(arguments, earlier, tuning)
+    more = 2 * tuning.spec.num_jobs
+    remedy = "" if tuning.spec.strategy == "Grid" else f"; --max-jobs {more} extends it"
+    to: TextIO = sys.stderr if arguments.output == "json" else sys.stdout
+    say(f"nothing was run: this study has ended{remedy}", to=to)
+    return 0
+
+
+def _say_study(arguments: argparse.Namespace, found: StudyRun, tuning: Tuning) -> None:
+    if arguments.output == "json":
+        say_json(_document(found))
+    else:
+        say(study_text(found, tuning.job))
+
+
+def _document(found: StudyRun) -> dict[str, Any]:
+    """The study's record, with where it is and how its run ended."""
+    report = found.run.report
+    best = found.study.best_trial if found.study else None
+    return {
+        **(found.study.to_json() if found.study else {"trials": []}),
+        "best_hyperparameters": dict(best.hyperparameters) if best else None,
+        "folder": str(found.run.folder),
+        "run_status": found.run.status,
+        "failure_reason": found.run.failure_reason,
+        "report": str(report) if report.is_file() else None,
+    }
+
+
+def _continuing(earlier: StudyRun) -> str:
+    done = earlier.study.num_finished if earlier.study else 0
+    return f"continuing {earlier.run.folder}, which has {done} finished trials"
+
+
+def _environment(arguments: argparse.Namespace) -> dict[str, str]:
+    return {STORAGE_VARIABLE: arguments.storage} if arguments.storage else {}
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "tuning", metavar="TUNING.toml", type=Path, help="the study's description: docs/tuning.md"
+    )
+    add_job_arguments(parser, "a hyperparameter that is not searched, on top of the files'")
+    parser.add_argument(
+        "--max-jobs", type=int, metavar="N", help="trials in all, instead of the file's number"
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="a database that several machines share, e.g. postgresql+psycopg://USER@HOST/NAME",
+    )
+    parser.add_argument(
+        "--in-one-job",
+        action="store_true",
+        help="with --on aws: the whole study inside one training job, as it always is here",
+    )
+
+
+TUNE = Command(
+    name="tune",
+    help="search hyperparameters: one study, many trials",
+    description=(
+        "Run the study that a TOML file describes, in one run folder, and print its trials. The\n"
+        "same command again continues a study that was interrupted; one that has ended is shown.\n"
+        "With --on aws --show it prints the request to SageMaker that makes the same study."
+    ),
+    examples=(
+        "kennel tune jobs/dogs_tuning.toml",
+        "kennel tune jobs/dogs_tuning.toml --show",
+        "kennel tune jobs/dogs_tuning.toml --max-jobs 40 -o json",
+        "kennel tune jobs/dogs_tuning.toml --on aws --in-one-job --show",
+    ),
+    add_arguments=_add_arguments,
+    run=tune,
+)

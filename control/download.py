@@ -1,0 +1,197 @@
+"""Download: many objects of S3 at once, large ones in ranges, each appearing whole or not at all.
+
+What is unfinished lies in a folder of its own. Of a large object the ranges that are on the disk
+are marked there, so that the same call continues after a kill.
+"""
+
+import contextlib
+import hashlib
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contract.errors import HostError
+from contract.files import cannot_write
+from control.aws_client import AwsError
+from control.s3 import S3, S3Object, S3Uri
+
+THREADS = 32  # requests under way: they wait for S3, not for the processor
+RANGE_BYTES = 16 << 20
+TRIES = 3  # of a piece that breaks in the middle; what fails at once is tried again by boto3
+CHUNK_BYTES = 1 << 20
+TICK_SECONDS = 0.2
+CHANGED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
+MARK = b"x"
+MD5 = re.compile(r"[0-9a-f]{32}")
+
+OnFile = Callable[[str], None]
+OnBytes = Callable[[int], None]  # of all files so far
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _File:
+    """One object on its way."""
+
+    name: str  # relative to the folder
+    item: S3Object
+    partial: Path
+    left: set[int] = field(default_factory=set)  # ranges that are not on the disk
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def num_ranges(self) -> int:
+        """At least one."""
+        return max(1, -(-self.item.num_bytes // RANGE_BYTES))
+
+    @property
+    def marks(self) -> Path:
+        """A file with a byte for each range."""
+        return self.partial.with_suffix(".marks")
+
+
+class Download:
+    """Objects below one address, on their way into `folder`. For one run."""
+
+    def __init__(self, s3: S3, bucket: str, folder: Path, partial: Path) -> None:
+        self._s3, self._bucket = s3, bucket
+        self._folder, self._partial = folder, partial
+        self._stop = threading.Event()
+        self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._num_bytes = 0
+
+    def run(self, files: Mapping[str, S3Object], on_file: OnFile, on_bytes: OnBytes) -> None:
+        """Get all of `files`, by relative name. The callbacks run in this thread.
+
+        Raises AwsError, or HostError when the disk is full; what is complete stays.
+        """
+        self._partial.mkdir(parents=True, exist_ok=True)
+        pieces = self._pieces(files)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="download") as pool:
+            workers = [pool.submit(self._work, pieces) for _ in range(THREADS)]
+            try:
+                self._watch(workers, on_file, on_bytes)
+            finally:
+                self._stop.set()  # also after Ctrl-C: the pool waits for what is under way
+
+    def _watch(self, workers: list[Future[None]], on_file: OnFile, on_bytes: OnBytes) -> None:
+        are_done = False
+        while not are_done:
+            are_done = all(worker.done() for worker in workers)
+            for worker in workers:
+                if worker.done():
+                    worker.result()
+            on_bytes(self._num_bytes)
+            with contextlib.suppress(queue.Empty):
+                on_file(self._done.get(timeout=0 if are_done else TICK_SECONDS))
+                while True:
+                    on_file(self._done.get_nowait())
+
+    def _pieces(self, files: Mapping[str, S3Object]) -> Iterator[tuple[_File, int]]:
+        """(file, number of a range) of all that is missing. Under the lock only."""
+        for name, item in files.items():
+            file = self._begin(name, item)
+            for number in sorted(file.left):
+                yield file, number
+
+    def _begin(self, name: str, item: S3Object) -> _File:
+        text = f"{item.key}\0{item.etag}\0{item.num_bytes}\0{RANGE_BYTES}"
+        partial = self._partial / hashlib.sha256(text.encode()).hexdigest()[:32]
+        file = _File(name=name, item=item, partial=partial)
+        file.left.update(range(file.num_ranges))
+        if file.num_ranges > 1 and partial.exists() and file.marks.exists():
+            marks = file.marks.read_bytes()
+            there = {number for number in file.left if marks[number : number + 1] == MARK}
+            there.discard(file.num_ranges - 1)  # the one that ends it is always got again
+            file.left -= there
+            self._num_bytes += RANGE_BYTES * len(there)
+        return file
+
+    def _work(self, pieces: Iterator[tuple[_File, int]]) -> None:
+        """What each thread does until nothing is left."""
+        while not self._stop.is_set():
+            with self._lock:
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            try:
+                self._get(*piece)
+            except OSError as error:
+                raise cannot_write(self._folder / piece[0].name, error) from error
+
+    def _get(self, file: _File, number: int) -> None:
+        """One range, and the file's place when it was the last."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                is_md5 = self._write_range(file, number)
+                if file.num_ranges == 1 and is_md5:
+                    self._check(file)
+                break
+            except AwsError as error:
+                if error.code in CHANGED:
+                    what = f"{self._uri(file)} was changed after it was listed"
+                    raise HostError(f"{what}: the same command begins anew") from None
+                if error.code or attempt == TRIES:
+                    raise
+            self._stop.wait(attempt)
+        if self._stop.is_set():
+            return
+        if file.num_ranges > 1:
+            self._mark(file, number)
+            with file.lock:
+                file.left.discard(number)
+                if file.left:
+                    return
+            if is_md5:
+                self._check(file)
+        target = self._folder / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file.partial, target)
+        file.marks.unlink(missing_ok=True)
+        self._done.put(file.name)
+
+    def _write_range(self, file: _File, number: int) -> bool:
+        """True when S3 says that the whole object's ETag is its MD5."""
+        start = number * RANGE_BYTES
+        end = min(start + RANGE_BYTES, file.item.num_bytes)
+        part = (start, end) if file.num_ranges > 1 else None
+        handle = os.open(file.partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            with self._s3.opened(self._uri(file), file.item.etag, part) as answer:
+                while not self._stop.is_set() and (data := answer.read(CHUNK_BYTES)):
+                    os.pwrite(handle, data, start)
+                    start += len(data)
+                    self._count(len(data))
+            if file.num_ranges > 1:
+                os.fdatasync(handle)  # before it is marked as there
+        finally:
+            os.close(handle)
+        return answer.is_md5
+
+    def _mark(self, file: _File, number: int) -> None:
+        handle = os.open(file.marks, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.pwrite(handle, MARK, number)
+        finally:
+            os.close(handle)
+
+    def _check(self, file: _File) -> None:
+        """Raises AwsError: these are not the bytes that S3 has."""
+        with file.partial.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "md5").hexdigest()
+        if MD5.fullmatch(file.item.etag) and digest != file.item.etag:
+            file.partial.unlink()
+            file.marks.unlink(missing_ok=True)
+            raise AwsError(f"{self._uri(file)} came with the MD5 {digest}, not {file.item.etag}")
+
+    def _count(self, num_bytes: int) -> None:
+        with self._lock:
+            self._num_bytes += num_bytes
+
+    def _uri(self, file: _File) -> S3Uri:
+        return S3Uri(self._bucket, file.item.key)

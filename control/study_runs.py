@@ -1,0 +1,154 @@
+"""Studies among the runs: which run holds which study, and how far it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.errors import JobError, UsageError
+from contract.opt_ml import OptMl
+from contract.ranges import text_of
+from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
+from contract.tuning import TUNING_KEY, TuningSpec
+from control.runs import Run, find_run, list_runs
+from control.tuning_file import Tuning
+
+NEWEST_BEST = "best"  # for --from: the newest finished study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRun:
+    """A run that is a study. `study` is None until training has written the first word."""
+
+    run: Run
+    study: Study | None
+
+    @property
+    def is_running(self) -> bool:
+        """A `kennel tune` looks after it right now."""
+        return self.run.status == "InProgress"
+
+    def spec(self) -> TuningSpec:
+        """As the run was told. Raises JobError: another version's description."""
+        given = dict(self.run.hyperparameters)
+        return TuningSpec.from_hyperparameter(given.pop(TUNING_KEY), given)
+
+
+def is_study(run: Run) -> bool:
+    """Whether the run is a study."""
+    return TUNING_KEY in run.hyperparameters
+
+
+def study_of(run: Run) -> StudyRun:
+    """The run with its study.json. Raises SpecError: it is not one we know."""
+    path = study_path(run.folder)
+    return StudyRun(run=run, study=read_study(path) if path.is_file() else None)
+
+
+def study_path(folder: Path) -> Path:
+    """Where training writes what a study came to."""
+    return OptMl(folder).output_data_dir / STUDY_NAME
+
+
+def find_study(runs: Path, which: str) -> StudyRun:
+    """A study by folder, number, folder name or name; `best` is the newest that has finished.
+
+    Raises UsageError: there is none.
+    """
+    if which == NEWEST_BEST:
+        return _newest_finished(runs)
+    run = find_run(runs, which)
+    if not is_study(run):
+        raise UsageError(f"{run.folder} is a training job and no study: see `kennel tune`")
+    return study_of(run)
+
+
+def same_study(runs: Path, tuning: Tuning) -> StudyRun | None:
+    """The newest run of this very study: name, what is searched and how, and channels."""
+    for run in reversed(list_runs(runs)):
+        if run.name == tuning.spec.name and is_study(run):
+            found = study_of(run)
+            if _fingerprint(found) == tuning.spec.fingerprint() and _channels(
+                run.channels
+            ) == _channels({name: str(path) for name, path in tuning.channels.items()}):
+                return found
+    return None
+
+
+def is_finished(found: StudyRun, wanted: TuningSpec) -> bool:
+    """Whether nothing is left to do: it has ended, and no budget was raised since."""
+    study = found.study
+    if study is None or study.status != "Completed":
+        return False
+    was = study.spec
+    unchanged = (was.num_jobs, was.max_runtime_seconds, was.completion) == (
+        wanted.num_jobs,
+        wanted.max_runtime_seconds,
+        wanted.completion,
+    )
+    return unchanged or study.num_finished >= wanted.num_jobs
+
+
+def best_of(found: StudyRun) -> tuple[Trial, dict[str, str]]:
+    """The best trial and its hyperparameters as SageMaker sends them.
+
+    Raises UsageError: no trial has an objective yet.
+    """
+    trial = found.study.best_trial if found.study else None
+    if trial is None:
+        raise UsageError(f"{found.run.folder}: no trial of this study has come to an end yet")
+    return trial, {name: text_of(value) for name, value in trial.hyperparameters.items()}
+
+
+def find_parents(runs: Path, tuning: Tuning) -> list[StudyRun]:
+    """The studies that the warm start names, checked as SageMaker does.
+
+    Raises UsageError: one does not exist, has no trials, or has another objective or data.
+    """
+    if tuning.spec.warm_start is None:
+        return []
+    found = [find_study(runs, parent) for parent in tuning.spec.warm_start.parents]
+    for parent in found:
+        where = f"warm_start.parents: {parent.run.folder}"
+        if parent.study is None or parent.is_running:
+            raise UsageError(f"{where} has not ended: wait for it, or leave it out")
+        if parent.study.spec.objective != tuning.spec.objective:
+            theirs = parent.study.spec.objective
+            raise UsageError(
+                f"{where} has the objective {theirs.goal} {theirs.metric}; the same is needed"
+            )
+        same = _channels(parent.run.channels) == _channels(
+            {name: str(path) for name, path in tuning.channels.items()}
+        )
+        if tuning.spec.warm_start.type == "IdenticalDataAndAlgorithm" and not same:
+            raise UsageError(f'{where} learnt from other channels: take type "TransferLearning"')
+    return found
+
+
+def write_parents(folder: Path, parents: list[StudyRun]) -> None:
+    """Lay the parents' trials beside the study's checkpoint, where training looks for them."""
+    for parent in parents:
+        if parent.study:
+            name = f"{parent.run.folder.name}.json"
+            write_study(folder / "checkpoints" / PARENTS_NAME / name, parent.study)
+
+
+def _newest_finished(runs: Path) -> StudyRun:
+    studies = [study_of(run) for run in list_runs(runs) if is_study(run)]
+    finished = [one for one in studies if one.study and one.study.status == "Completed"]
+    if finished:
+        return finished[-1]
+    if studies:
+        name = studies[-1].run.folder.name
+        raise UsageError(f"no study has finished yet; name one to take its best so far: {name}")
+    raise UsageError(f"no study in {runs}/ yet: start one with `kennel tune TUNING.toml`")
+
+
+def _fingerprint(found: StudyRun) -> str:
+    try:
+        return found.spec().fingerprint()
+    except JobError:  # written by another version: not the same, then
+        return ""
+
+
+def _channels(given: Mapping[str, str]) -> dict[str, Path]:
+    return {name: Path(path).resolve() for name, path in given.items()}

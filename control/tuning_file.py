@@ -1,0 +1,185 @@
+"""Tuning: what one TUNING.toml asks for, read and checked before anything starts."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from contract.errors import ChannelError, SpecError
+from contract.job import CHANNELS, channel_name
+from contract.ranges import only_known, read_ranges
+from contract.tuning import BUDGETS, TUNING_KEY, TuningSpec
+from contract.tuning_parts import COMPLETION, RESOURCES
+from control.job_spec import (
+    DAY_SECONDS,
+    JobFile,
+    JobSpec,
+    Overrides,
+    by_our_names,
+    channels_in,
+    combine,
+    hyperparameters_in,
+    read_job_file,
+    read_toml,
+    table_in,
+    text_in,
+)
+from control.s3 import Source
+
+TOP = ("name", "job", "hyperparameters", "channels", "tuning", "ranges", "warm_start", "aws")
+TUNING = (
+    *("strategy", "objective", "goal", "early_stopping", "seed"),
+    *(*BUDGETS, *COMPLETION, *RESOURCES),
+)
+MOST_NAME = 32  # SageMaker's limit for tuning jobs
+LONGEST_SECONDS = 28 * DAY_SECONDS  # of one training job, which a study is
+FAREWELL_SECONDS = 600  # after max_runtime_seconds: the best network is finished and written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsPlace:
+    """The table [aws]: what the same study needs besides, to run in SageMaker."""
+
+    image: str  # of training, in ECR
+    role: str  # ARN
+    output: str  # s3://BUCKET/PREFIX
+    channels: Mapping[str, str]  # our names -> s3://BUCKET/PREFIX
+    instance_type: str = "ml.m5.xlarge"
+    instance_count: int = 1  # of each training job
+    volume_gb: int = 50
+    spot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """A study as a person describes it."""
+
+    spec: TuningSpec  # its `static` holds every hyperparameter that is not searched
+    channels: Mapping[str, Source]  # by our names; looked for when `study_job` is made
+    job: Path | None = None  # the base job's file
+    trial_seconds: int = DAY_SECONDS  # max_run_seconds of the base job
+    aws: AwsPlace | None = None
+
+    @property
+    def limit_seconds(self) -> int:
+        """When the whole study is stopped from outside; its own budget ends it before."""
+        runtime = self.spec.max_runtime_seconds
+        wanted = runtime + FAREWELL_SECONDS if runtime else self.trial_seconds * self.spec.num_jobs
+        return min(wanted, LONGEST_SECONDS)
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """Those of the one training job that is the whole study. Raises SpecError: too long."""
+        return {**self.spec.static, TUNING_KEY: self.spec.to_hyperparameter()}
+
+    def study_job(self) -> JobSpec:
+        """The whole study as one training job. Raises ChannelError when pictures are missing."""
+        self.check_objective(self.channels)
+        return JobSpec(
+            name=self.spec.name,
+            hyperparameters=self.hyperparameters,
+            channels=self.channels,
+            max_run_seconds=self.limit_seconds,
+        )
+
+    def check_objective(self, channels: Collection[str]) -> None:
+        """Raises ChannelError: the objective comes from a channel that no trial would have."""
+        metric = self.spec.objective.metric
+        if metric.startswith("test:") and "test" not in channels:
+            raise ChannelError(f"the objective {metric} needs a test channel, and there is none")
+
+    def with_parents(self, parents: tuple[str, ...]) -> "Tuning":
+        """The same study with other names for the parents of its warm start."""
+        if self.spec.warm_start is None:
+            return self
+        warm_start = replace(self.spec.warm_start, parents=parents)
+        return replace(self, spec=replace(self.spec, warm_start=warm_start))
+
+
+def read_tuning(
+    path: Path, overrides: Overrides | None = None, max_jobs: int | None = None
+) -> Tuning:
+    """Read and check a tuning description. Paths in it are relative to the file.
+
+    Raises SpecError, HyperparameterError or ChannelError: nothing was started then.
+    """
+    overrides = overrides or Overrides()
+    data = read_toml(path, "tuning description")
+    only_known(str(path), data, TOP)
+    base_path, base = _base(path, data)
+    settings = table_in(path, data, "tuning")
+    only_known(f"{path}: tuning", settings, TUNING)
+    ranges = table_in(path, data, "ranges")
+    searched = read_ranges(ranges)
+    # A job's own value of what is searched here means nothing; one in this file is a mistake.
+    kept = combine(base.hyperparameters, dict.fromkeys(searched, ""))
+    static = {name: text for name, text in kept.items() if name not in searched}
+    static = combine(combine(static, hyperparameters_in(path, data)), overrides.hyperparameters)
+    name = overrides.name or text_in(path, data, "name") or _short(base.name)
+    described = {**settings, "name": name, "ranges": ranges, "static": static}
+    if "warm_start" in data:
+        described["warm_start"] = table_in(path, data, "warm_start")
+    if max_jobs is not None:
+        described["max_jobs"] = max_jobs
+    return Tuning(
+        spec=_spec(path, described),
+        channels={
+            **base.channels,
+            **channels_in(path, data),
+            **by_our_names(overrides.channels),
+        },
+        job=base_path,
+        trial_seconds=base.max_run_seconds,
+        aws=_aws(path, table_in(path, data, "aws")) if "aws" in data else None,
+    )
+
+
+def _base(path: Path, data: Mapping[str, Any]) -> tuple[Path | None, JobFile]:
+    """The job that is tuned: a file's, or nothing but what this one says."""
+    word = text_in(path, data, "job")
+    if word is None:
+        return None, JobFile(name=re.sub(r"[^a-zA-Z0-9]+", "-", path.stem).strip("-") or "study")
+    base = path.parent / Path(word).expanduser()
+    if not base.is_file():
+        raise SpecError(f"{path}: job: {base} does not exist; paths are relative to this file")
+    return base, read_job_file(base)
+
+
+def _short(name: str) -> str:
+    return name[:MOST_NAME].strip("-")
+
+
+def _spec(path: Path, described: Mapping[str, Any]) -> TuningSpec:
+    try:
+        return TuningSpec.from_json(described)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def _aws(path: Path, table: Mapping[str, Any]) -> AwsPlace:
+    texts = ("image", "role", "output")
+    optional = {"instance_type": str, "instance_count": int, "volume_gb": int, "spot": bool}
+    only_known(f"{path}: aws", table, (*texts, "channels", *optional))
+    for name in texts:
+        if not isinstance(table.get(name), str):
+            raise SpecError(f"{path}: aws.{name}: expected text in quotes, got {table.get(name)!r}")
+    for name, kind in optional.items():
+        if name in table and type(table[name]) is not kind:
+            words = {str: "text in quotes", int: "a whole number", bool: "true or false"}[kind]
+            raise SpecError(f"{path}: aws.{name}: expected {words}, got {table[name]!r}")
+    if not table["role"].startswith("arn:aws"):
+        raise SpecError(f"{path}: aws.role: expected an ARN of IAM, got {table['role']!r}")
+    given = table.get("channels")
+    if not isinstance(given, Mapping) or not given:
+        raise SpecError(f'{path}: aws.channels: expected a table, e.g. train = "s3://BUCKET/train"')
+    places = {"output": table["output"], **{f"channels.{key}": given[key] for key in given}}
+    for name, uri in places.items():
+        if not isinstance(uri, str) or not re.fullmatch(r"s3://[^/]+(/.*)?", uri):
+            raise SpecError(f"{path}: aws.{name}: expected s3://BUCKET/PREFIX, got {uri!r}")
+    only_known(f"{path}: aws.channels", {channel_name(key): 0 for key in given}, CHANNELS)
+    channels = {channel_name(key): uri for key, uri in given.items()}
+    if "train" not in channels:
+        raise SpecError(f"{path}: aws.channels: there is no train channel")
+    chosen = {name: table[name] for name in (*texts, *optional) if name in table}
+    return AwsPlace(**chosen, channels=channels)

@@ -1,0 +1,89 @@
+"""A study as people read it: the trials in columns, the best marked and with all its digits."""
+
+import dataclasses
+
+import pytest
+from tuning import spec_of, three_trials
+
+from control.runs import Run
+from control.study_runs import StudyRun
+from control.tuning_text import MOST_ROWS, search_lines, study_text, trial_table
+
+
+def found_of(study, tmp_path, status="Completed", **more):
+    return StudyRun(run=Run(name="dogs", folder=tmp_path, status=status, **more), study=study)
+
+
+def test_the_table_marks_the_best_trial():
+    header, *rows = trial_table(three_trials(spec_of())).splitlines()
+    assert header.split() == ["trial", "lr", "batch-size", "test:loss", "status", "epochs", "took"]
+    assert rows[0].split()[:4] == ["0", "0.05", "32", "1.25"]
+    assert rows[1].split()[:5] == ["*", "1", "0.01235", "64", "0.75"]
+    assert rows[2].split()[3:6] == ["-", "Failed", "-"]
+
+
+def test_a_long_study_shows_its_best_trials(tmp_path):
+    study = three_trials(spec_of())
+    many = [
+        dataclasses.replace(study.trials[0], number=number, objective=float(number))
+        for number in range(MOST_ROWS + 15)
+    ]
+    long = dataclasses.replace(study, trials=tuple(many), best=0)
+    numbers = [int(line.replace("*", "").split()[0]) for line in trial_table(long).splitlines()[1:]]
+    assert numbers == list(range(MOST_ROWS))
+    assert "(15 more are in the report)" in study_text(found_of(long, tmp_path))
+
+
+def test_the_end_names_the_best_its_folder_and_the_next_command(tmp_path):
+    shown = study_text(found_of(three_trials(spec_of()), tmp_path), tmp_path / "dogs.toml")
+    assert "study dogs: Completed, 3 of 20 trials (1 failed) in 1 min 05 s" in shown
+    assert "best:    trial 1, test:loss 0.7500, test:accuracy 0.6250" in shown
+    assert "lr = 0.012345678901234" in shown
+    assert "matters: lr 75%, batch-size 25%" in shown
+    assert f"kennel serve {tmp_path}" in shown
+    assert f"kennel run {tmp_path}/dogs.toml --from best" in shown
+
+
+def test_a_study_that_was_stopped_says_how_to_go_on(tmp_path):
+    study = three_trials(spec_of(), status="Stopped", bundle=None, reason="told to stop")
+    shown = study_text(found_of(study, tmp_path, status="Stopped"))
+    assert "Stopped, 3 of 20 trials (1 failed) in 1 min 05 s: told to stop" in shown
+    assert "the same command again continues this study" in shown
+    assert "kennel serve" not in shown
+
+
+def test_a_study_that_never_began_says_why(tmp_path):
+    shown = study_text(found_of(None, tmp_path, status="Failed", failure_reason="no pictures"))
+    assert "study dogs: Failed, no trial yet: no pictures" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "study            dogs: Bayesian, 20 trials, one at a time"),
+        ({}, "range            lr = 0.001 to 0.1, Logarithmic"),
+        ({}, "range            batch-size = 32 | 64 | 128 | 256"),
+        ({"max_runtime_seconds": 600}, "one at a time, 10 min 00 s at most"),
+        (
+            {"strategy": "Grid", "max_jobs": None, "ranges": {"lr": [0.1, 0.2], "views": [1, 4]}},
+            "combinations     4",
+        ),
+        (
+            {"strategy": "Hyperband", "objective": "validation:loss", "static": {"epochs": "9"}},
+            "epochs of each   1 to 9",
+        ),
+        ({"target_objective": 0.5}, "completes when   test:loss <= 0.5"),
+        ({"not_improving": 4}, "completes when   4 trials in a row are no better"),
+        ({"warm_start": {"parents": ["a", "b"]}}, "warm start       from a, b (Identical"),
+    ],
+)
+def test_the_plan_says_what_is_searched_and_how(changes, line):
+    assert line in "\n".join(search_lines(spec_of(**changes)))
+
+
+@pytest.mark.parametrize(("status", "word"), [("Stopped", "Waiting"), ("InProgress", "InProgress")])
+def test_a_trial_that_was_interrupted_waits_for_the_next_session(status, word):
+    study = three_trials(spec_of(), status=status)
+    begun = dataclasses.replace(study.trials[2], status="InProgress")
+    rows = trial_table(dataclasses.replace(study, trials=(begun,))).splitlines()
+    assert word in rows[1]
