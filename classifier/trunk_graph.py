@@ -47,12 +47,12 @@ class TrunkGraph:
         cls, network: Network, crop_px: int, *, threads: int = 0, recipe: str = ""
     ) -> "TrunkGraph":
         """The trunk of `network`, on the CPU, in float32."""
-        return cls(trace_trunk(network, crop_px), threads=threads, recipe=recipe)
+        return cls(_read_back(trace_trunk(network, crop_px)), threads=threads, recipe=recipe)
 
     def quantized(self, pictures: NDArray[np.uint8], recipe: str = "") -> "TrunkGraph":
         """In int8, calibrated on uint8 (N, H, W, 3). Raises QuantizeError."""
         graph = quantize(self._graph, list(pictures))
-        return TrunkGraph(graph, variant="int8", threads=self._threads, recipe=recipe)
+        return TrunkGraph(_read_back(graph), variant="int8", threads=self._threads, recipe=recipe)
 
     @classmethod
     def from_bytes(
@@ -90,3 +90,14 @@ class TrunkGraph:
             head.weight.detach().cpu().float().numpy(),
             head.bias.detach().cpu().float().numpy(),
         )
+
+
+def _read_back(graph: Any) -> Any:
+    """`graph` as its file gives it again: what is served, and what a cache and other processes get.
+
+    The features of a graph fresh from its converter differ in the last bits.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trunk.xml"
+        save_graph(graph, path)
+        return read_graph(path)

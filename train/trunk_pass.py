@@ -19,8 +19,8 @@ from train.cache import digest_of, digest_of_code
 from train.device import Device
 from train.trunk_cache import versions_of
 
-_TORCH_BATCH = {"cpu": 32, "cuda": 256}
-# Larger ones are not faster, and with smaller ones the lanes finish together.
+# On a CPU larger ones are not faster, and a smaller one's last batch has fewer blanks.
+_TORCH_BATCH = {"cpu": 8, "cuda": 256}
 _GRAPH_BATCH = 8
 
 
@@ -100,8 +100,7 @@ class TrunkPass:
     ) -> None:
         """`rows_NVD`: filled in place; `on_rows` hears which of its rows have been."""
         self._trunk, self._rows, self._on_rows = trunk, rows_NVD, on_rows
-        fair = -(-len(rows_NVD) // trunk.lanes)  # of few pictures, so that no lane is idle
-        self._size = max(1, min(fair, trunk.batch_size // max(1, rows_NVD.shape[1])))
+        self._size = max(1, trunk.batch_size // max(1, rows_NVD.shape[1]))
         self._pending: list[tuple[int, Pixels]] = []
         self._running: deque[tuple[list[int], Future[Tensor]]] = deque()
         self._pool: ThreadPoolExecutor | None = None
@@ -131,7 +130,7 @@ class TrunkPass:
         if not self._pending:
             return
         places = [place for place, _ in self._pending]
-        images = np.concatenate([views for _, views in self._pending])
+        images = self._filled([views for _, views in self._pending])
         self._pending.clear()
         if self._pool is None:
             self._finish(places, self._trunk(images))
@@ -139,11 +138,22 @@ class TrunkPass:
         self._running.append((places, self._pool.submit(self._trunk, images)))
         self._collect(2 * self._trunk.lanes)  # pictures that wait take memory
 
+    def _filled(self, pictures: list[Pixels]) -> Pixels:
+        """One batch of the only size there is.
+
+        An engine picks its kernels by the batch's size, and they differ in the last bits: features
+        must not depend on how many pictures were found in a cache.
+        """
+        missing = self._size - len(pictures)
+        blank = np.zeros_like(pictures[0])
+        return np.concatenate([*pictures, *[blank] * missing])
+
     def _collect(self, most: int) -> None:
         while len(self._running) > most:
             places, future = self._running.popleft()
             self._finish(places, future.result())
 
     def _finish(self, places: list[int], features: Tensor) -> None:
-        self._rows[places] = features.view(len(places), *self._rows.shape[1:])
+        pictures = features.view(self._size, *self._rows.shape[1:])
+        self._rows[places] = pictures[: len(places)]
         self._on_rows(places)
