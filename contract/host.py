@@ -31,8 +31,13 @@ def available_cpus(num_affine: int, cgroup_root: Path, membership: Path) -> int:
 
 
 def chip_name(cpuinfo: Path = CPUINFO) -> str:
-    """The processor's model, as Linux names it; the machine's architecture elsewhere."""
-    return _cpu_facts(cpuinfo).get("model name", platform.machine())
+    """The processor's model, as Linux names it; the machine's architecture elsewhere.
+
+    ARM's processors have numbers instead of a name: `aarch64 0x41 0xd40` is a Neoverse V1.
+    """
+    facts = _cpu_facts(cpuinfo)
+    numbers = [facts[key] for key in ("CPU implementer", "CPU part") if key in facts]
+    return facts.get("model name", " ".join([platform.machine(), *numbers]))
 
 
 def has_int8_instructions(cpuinfo: Path = CPUINFO) -> bool:

@@ -166,6 +166,8 @@ def _numeric(key: str, given: Mapping[str, Any]) -> tuple[str, Range]:
     (setting, low), (_, high) = (resolve_value(key, given[bound]) for bound in ("min", "max"))
     if isinstance(low, (bool, str)) or isinstance(high, (bool, str)):
         raise SpecError(f"ranges.{key}: {setting.name} is {setting.expected()}: give a list")
+    if setting.auto is not None and setting.auto in (low, high):
+        raise SpecError(f"ranges.{key}: {low} stands for auto, which no range goes from or to")
     if not low < high:
         raise SpecError(f"ranges.{key}: expected min < max, got {low} and {high}")
     scaling = _scaling(key, given.get("scaling", "Auto"), setting, low, high)

@@ -33,6 +33,7 @@ from contract.tuning_parts import (
     WarmStart,
     read_completion,
     read_hyperband,
+    read_number,
     read_objective,
     read_warm_start,
     read_whole,
@@ -48,6 +49,7 @@ Strategy = Literal["Bayesian", "Random", "Grid", "Hyperband"]
 # Source: SageMaker API reference, CreateHyperParameterTuningJob; developer guide, limits of
 # automatic model tuning.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}")
+MOST_NAME_CHARACTERS = 32
 STRATEGIES: tuple[Strategy, ...] = ("Bayesian", "Random", "Grid", "Hyperband")
 MOST_JOBS: Mapping[str, int] = {"Bayesian": 750, "Random": 10_000, "Grid": 750, "Hyperband": 750}
 MOST_PARALLEL = 100
@@ -76,6 +78,7 @@ class TuningSpec:
     hyperband: Hyperband | None = None  # set with strategy Hyperband
     warm_start: WarmStart | None = None
     seed: int = 0
+    price_per_hour: float | None = None  # US dollars for one instance; for the page's costs
 
     def __post_init__(self) -> None:
         self.check()
@@ -99,7 +102,7 @@ class TuningSpec:
 
     def check(self) -> None:
         """Raises SpecError or HyperparameterError: a limit of SageMaker's, or a contradiction."""
-        if not NAME_PATTERN.fullmatch(self.name):
+        if not NAME_PATTERN.fullmatch(self.name) or len(self.name) > MOST_NAME_CHARACTERS:
             raise SpecError(
                 "name: expected at most 32 letters, digits and single hyphens, as SageMaker has "
                 f"it for tuning jobs, got {self.name!r}"
@@ -117,7 +120,7 @@ class TuningSpec:
 
     def identity(self) -> dict[str, Any]:
         """What makes two descriptions the same study: all but name, budgets and completion."""
-        left_out = {"name", *BUDGETS, *COMPLETION}
+        left_out = {"name", "price_per_hour", *BUDGETS, *COMPLETION}
         return {name: value for name, value in self.to_json().items() if name not in left_out}
 
     def fingerprint(self) -> str:
@@ -138,6 +141,7 @@ class TuningSpec:
             "not_improving": self.completion.not_improving,
             "on_convergence": self.completion.on_convergence or None,
             "seed": self.seed,
+            "price_per_hour": self.price_per_hour,
             "ranges": {name: range_to_json(one) for name, one in self.ranges.items()},
             "static": dict(self.static) or None,
         }
@@ -156,7 +160,7 @@ class TuningSpec:
         """
         if not isinstance(data, Mapping):
             raise SpecError(f"tuning: expected a table, got {data!r}")
-        known = ("name", "strategy", *BUDGETS, "early_stopping", "seed", *PARTS)
+        known = ("name", "strategy", *BUDGETS, "early_stopping", "seed", "price_per_hour", *PARTS)
         only_known("tuning", data, known)
         name, ranges = data.get("name"), data.get("ranges", {})
         if not isinstance(name, str) or not isinstance(ranges, Mapping):
@@ -182,6 +186,7 @@ class TuningSpec:
             hyperband=read_hyperband({**data, "strategy": strategy}, _epochs(static)),
             warm_start=read_warm_start(data),
             seed=_or(read_whole(data, "seed"), 0),
+            price_per_hour=read_number(data, "price_per_hour"),
         )
 
     def to_hyperparameter(self) -> str:
@@ -262,6 +267,7 @@ def _check_numbers(spec: TuningSpec) -> None:
         ("max_runtime_seconds", _or(spec.max_runtime_seconds, low), low, high),
         ("not_improving", _or(spec.completion.not_improving, 3), FEWEST_NOT_IMPROVING, None),
         ("seed", spec.seed, 0, 2**31 - 1),
+        ("price_per_hour", spec.price_per_hour or 0.0, 0, None),
     )
     for name, value, least, most in bounds:
         if value < least or (most is not None and value > most):

@@ -1,5 +1,6 @@
 """The parts of a TuningSpec besides its ranges, each read from plain data."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -85,17 +86,28 @@ def read_objective(data: Mapping[str, Any]) -> Objective:
 
 def read_completion(data: Mapping[str, Any]) -> Completion:
     """From the names of COMPLETION. Raises SpecError."""
-    target = data.get("target_objective")
-    if target is not None and (isinstance(target, bool) or not isinstance(target, (int, float))):
-        raise SpecError(f"tuning.target_objective: expected a number, got {target!r}")
     converged = data.get("on_convergence", False)
     if not isinstance(converged, bool):
         raise SpecError(f"tuning.on_convergence: expected true or false, got {converged!r}")
     return Completion(
-        target_objective=None if target is None else float(target),
+        target_objective=read_number(data, "target_objective"),
         not_improving=read_whole(data, "not_improving"),
         on_convergence=converged,
     )
+
+
+def read_number(data: Mapping[str, Any], name: str) -> float | None:
+    """A finite number, or None where none is given. Raises SpecError."""
+    value = data.get(name)
+    if value is None:
+        return None
+    try:
+        is_number = not isinstance(value, bool) and math.isfinite(value)
+    except (TypeError, OverflowError):
+        is_number = False
+    if not is_number:
+        raise SpecError(f"tuning.{name}: expected a number, got {str(value)[:40]!r}")
+    return float(value)
 
 
 def read_hyperband(data: Mapping[str, Any], epochs: int) -> Hyperband | None:

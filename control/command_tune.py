@@ -27,7 +27,8 @@ from control.tuning_request import request_for_one_job, request_for_tuning_job
 from control.tuning_text import search_lines, study_text
 
 AWS = "aws"
-SECRET = re.compile(r"(?<=:)[^:/@]+(?=@)")  # the password of a database's URL
+# The password of a database's URL, which may hold any sign, and one among its options.
+SECRET = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 
 
 def tune(arguments: argparse.Namespace) -> int:
@@ -103,8 +104,11 @@ def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | Non
 
 def _say_finished(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun) -> int:
     _say_study(arguments, earlier, tuning)
-    more = 2 * tuning.spec.num_jobs
-    remedy = "" if tuning.spec.strategy == "Grid" else f"; --max-jobs {more} extends it"
+    remedy = ""
+    if earlier.study and earlier.study.reason:
+        remedy = f": {earlier.study.reason}"
+    elif tuning.spec.strategy != "Grid":
+        remedy = f"; --max-jobs {2 * tuning.spec.num_jobs} extends it"
     to: TextIO = sys.stderr if arguments.output == "json" else sys.stdout
     say(f"nothing was run: this study has ended{remedy}", to=to)
     return 0

@@ -113,8 +113,11 @@ def _number(path: Path) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    """True when a process has this number; a stranger with a reused number counts too."""
-    if pid <= 0:
+    """True when a process has this number; a stranger with a reused number counts too.
+
+    Ours does not: in a container that was started again the numbers begin anew.
+    """
+    if pid <= 0 or pid == os.getpid():
         return False
     try:
         os.kill(pid, 0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import JobError, UsageError
+from contract.errors import JobError, SpecError, UsageError
 from contract.opt_ml import OptMl
 from contract.ranges import text_of
 from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
@@ -66,18 +66,23 @@ def same_study(runs: Path, tuning: Tuning) -> StudyRun | None:
     """The newest run of this very study: name, what is searched and how, and channels."""
     for run in reversed(list_runs(runs)):
         if run.name == tuning.spec.name and is_study(run):
-            found = study_of(run)
-            if _fingerprint(found) == tuning.spec.fingerprint() and _channels(
-                run.channels
-            ) == _channels({name: str(path) for name, path in tuning.channels.items()}):
+            found = _readable(run)
+            if (
+                found
+                and _fingerprint(found) == tuning.spec.fingerprint()
+                and _channels(run.channels)
+                == _channels({name: str(path) for name, path in tuning.channels.items()})
+            ):
                 return found
     return None
 
 
 def is_finished(found: StudyRun, wanted: TuningSpec) -> bool:
-    """Whether nothing is left to do: it has ended, and no budget was raised since."""
+    """Whether nothing is left to do: it has ended with its bundle, and no budget was raised."""
     study = found.study
     if study is None or study.status != "Completed":
+        return False
+    if study.bundle and not (found.run.folder / study.bundle).is_dir():
         return False
     was = study.spec
     unchanged = (was.num_jobs, was.max_runtime_seconds, was.completion) == (
@@ -133,7 +138,8 @@ def write_parents(folder: Path, parents: list[StudyRun]) -> None:
 
 
 def _newest_finished(runs: Path) -> StudyRun:
-    studies = [study_of(run) for run in list_runs(runs) if is_study(run)]
+    every = [_readable(run) for run in list_runs(runs) if is_study(run)]
+    studies = [one for one in every if one is not None]
     finished = [one for one in studies if one.study and one.study.status == "Completed"]
     if finished:
         return finished[-1]
@@ -141,6 +147,14 @@ def _newest_finished(runs: Path) -> StudyRun:
         name = studies[-1].run.folder.name
         raise UsageError(f"no study has finished yet; name one to take its best so far: {name}")
     raise UsageError(f"no study in {runs}/ yet: start one with `kennel tune TUNING.toml`")
+
+
+def _readable(run: Run) -> StudyRun | None:
+    """None for the study of another version, or one that was damaged: others count as ever."""
+    try:
+        return study_of(run)
+    except SpecError:
+        return None
 
 
 def _fingerprint(found: StudyRun) -> str:

@@ -29,7 +29,7 @@ from control.s3 import Source
 
 TOP = ("name", "job", "hyperparameters", "channels", "tuning", "ranges", "warm_start", "aws")
 TUNING = (
-    *("strategy", "objective", "goal", "early_stopping", "seed"),
+    *("strategy", "objective", "goal", "early_stopping", "seed", "price_per_hour"),
     *(*BUDGETS, *COMPLETION, *RESOURCES),
 )
 MOST_NAME = 32  # SageMaker's limit for tuning jobs

@@ -1,5 +1,6 @@
 """Requests to SageMaker for a Tuning: pure functions from the description to plain data."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from contract.ranges import (
 from contract.tuning import NAME_PATTERN, TuningSpec
 from control.tuning_file import AwsPlace, Tuning
 
+# A training job's name is never free again: the job that continues a study needs another one.
+STAMP = "%Y%m%d-%H%M%S"
 CHECKPOINTS = "/opt/ml/checkpoints"  # where the platform looks for them unless told otherwise
 Request = dict[str, Any]
 
@@ -54,16 +57,21 @@ def request_for_one_job(tuning: Tuning) -> Request:
 
     Its study file is its checkpoint, in a place that depends on the study's name alone, so that
     the next job of the same study goes on from there.
-    Raises SpecError: no [aws] table, several instances, or a description that is too long.
+    Raises SpecError: no [aws] table, several instances, parents, or a description too long.
     """
     aws = _aws_of(tuning)
+    if tuning.spec.warm_start:
+        raise SpecError(
+            "warm_start: a study in one job finds no parents in AWS: leave --in-one-job out to let "
+            "SageMaker tune, or leave [warm_start] out"
+        )
     if aws.instance_count != 1:
         raise SpecError(
             f"aws.instance_count: a study in one job runs on 1 instance, got {aws.instance_count}"
         )
     root = aws.output.rstrip("/")
     return {
-        "TrainingJobName": tuning.spec.name,
+        "TrainingJobName": f"{tuning.spec.name}-{time.strftime(STAMP, time.gmtime())}",
         "HyperParameters": tuning.hyperparameters,
         **_training(aws, tuning.limit_seconds),
         "CheckpointConfig": {

@@ -62,13 +62,18 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def _loggers() -> dict[str, tuple[int, bool, bool]]:
     """What decides whether a record of one of our rooms is seen: level, disabled, propagate."""
     known = logging.root.manager.loggerDict
-    loggers = {name: log for name, log in known.items() if name.split(".")[0] in ROOMS}
+    loggers = {
+        name: log
+        for name, log in known.items()
+        if name.split(".")[0] in ROOMS and name != "serve.emf"  # numbers that are asked for
+    }
     found = {
         name: (log.level, log.disabled, log.propagate)
         for name, log in {"": logging.root, **loggers}.items()
         if isinstance(log, logging.Logger)
     }
     usual = (logging.NOTSET, False, True)
+    found["disable"] = (logging.root.manager.disable, False, True)
     return {name: state for name, state in found.items() if name == "" or state != usual}
 
 

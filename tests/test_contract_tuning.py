@@ -64,6 +64,11 @@ def test_a_resource_of_hyperband_is_an_epoch_of_the_job():
     ("changes", "says"),
     [
         ({"name": "a" * 33}, "at most 32 letters"),
+        ({"name": f"a{'-' * 40}b"}, "at most 32 letters"),
+        ({"target_objective": float("nan")}, "expected a number, got 'nan'"),
+        ({"target_objective": 10**400}, "target_objective: expected a number"),
+        ({"price_per_hour": -1}, "price_per_hour: expected >= 0"),
+        ({"ranges": {"batch-size": {"min": 0, "max": 64}}}, "0 stands for auto"),
         ({"stategy": "Grid"}, "did you mean 'strategy'"),
         ({"strategy": "Baysian"}, "did you mean 'Bayesian'"),
         ({"objective": "tets:loss"}, "did you mean 'test:loss'"),

@@ -58,11 +58,18 @@ def test_show_prints_the_plan_the_warnings_and_starts_nothing(here, capsys):
     assert not (here / "runs").exists()
 
 
-def test_show_hides_the_password_of_the_storage(here, capsys):
-    url = "postgresql+psycopg://me:secret@host:5432/studies"
-    assert main([*WORDS, "--show", "--storage", url]) == 0
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("me:secret@host:5432/studies", "me:***@host:5432/studies"),
+        ("me:sec:ret@secret@host/studies", "me:***@host/studies"),
+        ("me@host/studies?password=secret&a=1", "me@host/studies?password=***&a=1"),
+    ],
+)
+def test_show_hides_the_password_of_the_storage(url, says, here, capsys):
+    assert main([*WORDS, "--show", "--storage", f"postgresql+psycopg://{url}"]) == 0
     shown = capsys.readouterr().out
-    assert "KENNEL_STUDY_STORAGE=postgresql+psycopg://me:***@host:5432/studies" in shown
+    assert f"KENNEL_STUDY_STORAGE=postgresql+psycopg://{says}" in shown
     assert "secret" not in shown
 
 
@@ -95,7 +102,7 @@ def test_show_says_whether_the_study_continues(here, capsys):
 
 
 def test_a_study_that_runs_is_not_started_twice(here, capsys):
-    leave_study(here, status="InProgress", run_status="InProgress", pid=os.getpid())
+    leave_study(here, status="InProgress", run_status="InProgress", pid=os.getppid())
     assert main(WORDS) == 2
     assert "is this study and runs already, as process" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import replace
 
 import pytest
 from tuning import spec_of, three_trials, write_study_run
@@ -80,14 +81,33 @@ def test_a_study_is_finished_until_its_budget_is_raised(runs):
     assert not is_finished(found, spec_of(max_jobs=4))
 
 
+def test_a_study_whose_bundle_was_never_made_is_not_finished(runs):
+    study = replace(three_trials(spec_of(max_jobs=3)), bundle="model")
+    folder = write_study_run(runs, study)
+    assert is_finished(find_study(runs, "1"), spec_of(max_jobs=3))
+    (folder / "model").rmdir()
+    assert not is_finished(find_study(runs, "1"), spec_of(max_jobs=3))
+
+
+def test_a_damaged_study_hides_no_other(runs, tmp_path):
+    good = write_study_run(runs, three_trials(spec_of()), channels={"train": tmp_path})
+    damaged = write_study_run(runs, three_trials(spec_of()), channels={"train": tmp_path})
+    (damaged / "output" / "data" / "study.json").write_text("{}")
+    assert find_study(runs, "best").run.folder == good
+    assert same_study(runs, tuning_of({"train": tmp_path})).run.folder == good
+
+
 def test_a_study_that_was_stopped_is_not_finished(runs):
     write_study_run(runs, three_trials(spec_of(), status="Stopped"))
     assert not is_finished(find_study(runs, "1"), spec_of())
 
 
 def test_a_running_study_is_known_by_its_process(runs):
-    write_study_run(runs, three_trials(spec_of()), status="InProgress", pid=os.getpid())
+    write_study_run(runs, three_trials(spec_of()), status="InProgress", pid=os.getppid())
     assert find_study(runs, "1").is_running
+    # A container begins its numbers anew: the one that looks may have that of the one that died.
+    write_study_run(runs, three_trials(spec_of()), status="InProgress", pid=os.getpid())
+    assert not find_study(runs, "2").is_running
 
 
 def test_parents_are_laid_beside_the_checkpoint(runs, tmp_path):

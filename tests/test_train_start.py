@@ -21,6 +21,7 @@ from train.channels import read_data
 from train.head_learner import HeadLearner
 from train.progress import Progress
 from train.start import Start, start_network
+from train.unfilled import Unfilled
 
 NAMES = ("bars", "disc", "rings")
 
@@ -149,6 +150,13 @@ def test_weights_that_were_not_drawn_are_all_filled(pictures, tmp_path, arch):
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         assert torch.allclose(trunk.eval()(x), expected.eval()(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("bounds", [(-2.0, 2.0), (0.1, 2.0), (-2.0, -0.2), (1.5, 3.0)])
+def test_a_truncated_normal_that_is_not_drawn_comes_to_an_end_within_its_bounds(bounds):
+    with Unfilled(is_on=True):
+        weight = torch.nn.init.trunc_normal_(torch.full((7, 9), torch.nan), 0.0, 1.0, *bounds)
+    assert bounds[0] <= weight.min() <= weight.max() <= bounds[1]
 
 
 @pytest.mark.parametrize("unfreeze", ["none", "last-stage", "all"])

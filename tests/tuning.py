@@ -75,4 +75,6 @@ def write_study_run(runs: Path, study, *, channels=None, status="Completed", pid
     )
     write_run(run)
     write_study(study_path(folder), study)
+    if study.bundle and status == "Completed":
+        (folder / study.bundle).mkdir(exist_ok=True)
     return folder

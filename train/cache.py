@@ -109,6 +109,18 @@ class Cache:
             total -= size
         return self._limit_bytes is not None or _free_bytes(self._folder) > _KEPT_FREE_BYTES
 
+    def has_room(self) -> bool:
+        """False where what is written next would not stay, or would fill the disk meanwhile."""
+        limit = self.limit_bytes
+        if self._folder is None or limit == 0:
+            return False
+        if self._limit_bytes is not None:
+            return True
+        try:
+            return _free_bytes(self._folder) > _KEPT_FREE_BYTES + _SEGMENT_BYTES
+        except OSError:
+            return False
+
     def give_up(self, error: OSError) -> None:
         """Do without from now on."""
         if self._folder is not None:
@@ -141,6 +153,7 @@ class Shelf:
         self._used: set[Path] = set()
         self._writer: SegmentWriter | None = None
         self._began = 0.0
+        self._is_full = False
 
     @property
     def is_on(self) -> bool:
@@ -153,7 +166,11 @@ class Shelf:
             if self._folder is None:
                 return None
             if self._where is None:
-                self._where = _open_all(self._folder)
+                try:
+                    self._where = _open_all(self._folder)
+                except OSError as error:  # a folder that may not be searched
+                    self._where = {}
+                    self._cache.give_up(error)
             segment = self._where.get(name)
             if segment is None:
                 return None
@@ -169,10 +186,13 @@ class Shelf:
     def put(self, name: bytes, *parts: Data) -> None:
         """Keep an entry; other processes see it once its segment is full, or at `flush`."""
         with self._lock:
-            if self._folder is None or not self._cache.is_on:
+            if self._folder is None or not self._cache.is_on or self._is_full:
                 return
             try:
                 if self._writer is None:
+                    self._is_full = not self._cache.has_room()
+                    if self._is_full:
+                        return
                     self._writer, self._began = SegmentWriter(self._folder), time.monotonic()
                 if name not in self._writer:
                     self._writer.add(name, *parts)

@@ -35,7 +35,7 @@ def read_parents(spec: TuningSpec, checkpoint_dir: Path | None) -> dict[str, Tri
             )
         done = [one for one in study.trials if one.status == "Completed"]
         fitting = [one for trial in done if (one := _fit(spec, study, trial)) is not None]
-        found |= {f"{study.spec.name}:{one.number}": one for one in fitting}
+        found |= {f"{parent}:{one.number}": one for one in fitting}
         left_out = len(done) - len(fitting)
         log.info(
             "warm   %d trials of %s%s",

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,12 @@ from contract.manifest import Preprocess, VariantName
 from train.cache import digest_of
 from train.data import JobData, Picture
 from train.device import Device
+from train.feature_cache import decoding_key
 from train.frozen import FrozenTrunk, answer
 from train.group import Group
 from train.learner import Judged, Learner
 from train.start import Start
-from train.trunk_cache import TrunkCache
+from train.trunk_cache import Facts, TrunkCache
 
 log = logging.getLogger(__name__)
 
@@ -169,15 +171,24 @@ def _check(
 def _quantize_first(start: Start, data: JobData, graphs: TrunkCache) -> TrunkGraph:
     """Raises QuantizeError: too few pictures, an unknown layer, or a trunk that int8 spoils."""
     started, wanted = time.perf_counter(), start.values.quantize
+    fewest = FEWEST_PICTURES if wanted == "auto" else 1
     contents = _calibration(data)
 
-    def make(recipe: str) -> tuple[TrunkGraph, float]:
-        pictures = _decoded(contents, start.preprocess, wanted)
+    def make(recipe: str) -> tuple[TrunkGraph, Facts]:
+        pictures = _decoded(contents, start.preprocess, fewest)
         trunk = graphs.f32.quantized(pictures, recipe)
         some = pictures[_evenly(len(pictures), NOISE_PICTURES)]
-        return trunk, noise_share(graphs.f32.features(some), trunk.features(some))
+        noise = noise_share(graphs.f32.features(some), trunk.features(some))
+        return trunk, {"noise": noise, "pictures": len(pictures)}
 
-    trunk, noise, was_kept = graphs.int8([digest_of(content) for content in contents], make)
+    calibration = {
+        "pictures": [digest_of(content).hex() for content in contents],
+        "preprocess": asdict(start.preprocess),
+        "decoding": decoding_key(),
+    }
+    trunk, facts, was_kept = graphs.int8(calibration, make)
+    noise = float(facts["noise"])
+    _refuse_few(int(facts["pictures"]), fewest)  # those of an earlier job may be fewer
     if wanted == "auto" and not noise <= MOST_NOISE:
         raise QuantizeError(f"int8 changes the trunk's features too much (noise {noise:.2f})")
     log.info(
@@ -207,15 +218,19 @@ def _calibration(data: JobData) -> list[bytes]:
     return found
 
 
-def _decoded(contents: Sequence[bytes], preprocess: Preprocess, wanted: str) -> Pixels:
+def _decoded(contents: Sequence[bytes], preprocess: Preprocess, fewest: int) -> Pixels:
     """uint8 (N, H, W, 3) of those that are readable. Raises QuantizeError."""
     readable = []
     for content in contents:
         with contextlib.suppress(ImageError):
             readable.append(decode_picture(content, preprocess))
-    if len(readable) < (FEWEST_PICTURES if wanted == "auto" else 1):
-        raise QuantizeError(f"{len(readable)} training pictures are too few to calibrate on")
+    _refuse_few(len(readable), fewest)
     return np.stack(readable)
+
+
+def _refuse_few(count: int, fewest: int) -> None:
+    if count < fewest:
+        raise QuantizeError(f"{count} training pictures are too few to calibrate on")
 
 
 def _decode(picture: Picture, preprocess: Preprocess) -> Pixels:

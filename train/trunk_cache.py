@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import metadata
 from typing import Any
@@ -21,6 +21,7 @@ from train.cache import Cache, Shelf, digest_of, digest_of_code
 log = logging.getLogger(__name__)
 
 _XML, _WEIGHTS, _FACTS = digest_of(b"xml"), digest_of(b"weights"), digest_of(b"facts")
+Facts = Mapping[str, Any]
 _SHARE = 0.2  # of the cache, that one graph may take
 
 
@@ -72,15 +73,15 @@ class TrunkCache:
         return graph
 
     def int8(
-        self, pictures: Sequence[bytes], make: Callable[[str], tuple[TrunkGraph, float]]
-    ) -> tuple[TrunkGraph, float, bool]:
-        """The trunk quantised on pictures of these names: graph, noise, and whether it was kept.
+        self, calibration: Mapping[str, Any], make: Callable[[str], tuple[TrunkGraph, Facts]]
+    ) -> tuple[TrunkGraph, Facts, bool]:
+        """The trunk quantised on what `calibration` names: graph, facts, and whether it was kept.
 
-        `make` quantises, given the graph's recipe, and returns graph and noise. Raises as it.
+        `make` quantises, given the graph's recipe, and returns graph and facts. Raises as it.
         """
         key = self._key(
             "int8",
-            pictures=[name.hex() for name in pictures],
+            calibration=calibration,
             code=digest_of_code(classifier.network, classifier.graph, classifier.quantize),
             chip=chip_name(),  # whose float32 decides the ranges
             **versions_of("torch", "torchvision", "openvino", "nncf"),
@@ -88,10 +89,10 @@ class TrunkCache:
         shelf = self._cache.shelf("graph", key)
         found = self._load(shelf, "int8", key)
         if found is not None:
-            return found, float(self._facts(shelf)["noise"]), True
-        graph, noise = make(_recipe(key))
-        self._save(shelf, graph, {"noise": noise})
-        return graph, noise, False
+            return found, self._facts(shelf), True
+        graph, facts = make(_recipe(key))
+        self._save(shelf, graph, facts)
+        return graph, facts, False
 
     def _key(self, variant: str, **more: Any) -> dict[str, Any] | None:
         if not self._cache.is_on:
@@ -107,10 +108,10 @@ class TrunkCache:
             (xml, weights), variant=variant, threads=self._threads, recipe=_recipe(key)
         )
 
-    def _facts(self, shelf: Shelf) -> dict[str, Any]:
+    def _facts(self, shelf: Shelf) -> Facts:
         return json.loads(shelf.get(_FACTS) or b"{}")
 
-    def _save(self, shelf: Shelf, graph: TrunkGraph, facts: Mapping[str, float]) -> None:
+    def _save(self, shelf: Shelf, graph: TrunkGraph, facts: Facts) -> None:
         if not shelf.is_on:
             return
         xml, weights = graph.to_bytes()

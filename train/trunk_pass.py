@@ -1,5 +1,6 @@
 """TrunkPass: the frozen trunk over many pictures, in batches, in the engine that computes it."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 import classifier.network
+import classifier.openvino_engine
+import classifier.trunk_graph
 from classifier.gpu import find_gpu
 from classifier.network import Network
 from classifier.preprocess import Pixels
@@ -52,7 +55,7 @@ class TorchTrunk:
                 "engine": "torch",
                 "trunk": digest,
                 "layers": digest_of(repr(network.trunk).encode()).hex(),
-                "code": digest_of_code(classifier.network),
+                "code": digest_of_code(classifier.network, sys.modules[__name__]),
                 "dtype": str(device.dtype),
                 "chip": gpu or chip_name(),
                 "cuda": str(torch.version.cuda) if device.is_cuda else "",
@@ -80,6 +83,9 @@ class GraphTrunk:
                 "engine": "openvino",
                 "graph": graph.recipe,
                 "variant": graph.variant,
+                "code": digest_of_code(
+                    classifier.trunk_graph, classifier.openvino_engine, sys.modules[__name__]
+                ),
                 "chip": chip_name(),
                 **versions_of("openvino"),
             }
