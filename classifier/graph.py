@@ -91,6 +91,7 @@ def convert(module: nn.Module, example: Any, **words: Any) -> Any:
 
     root = logging.getLogger()
     before = root.level, root.filters[:], root.handlers[:]
+    levels = [handler.level for handler in before[2]]
     try:
         # Answers are compared elsewhere; torch's own check, tracing once more, takes longer than
         # all the rest.
@@ -101,3 +102,5 @@ def convert(module: nn.Module, example: Any, **words: Any) -> Any:
     finally:
         root.setLevel(before[0])
         root.filters[:], root.handlers[:] = before[1:]
+        for handler, level in zip(before[2], levels, strict=True):
+            handler.setLevel(level)

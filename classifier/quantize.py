@@ -29,7 +29,8 @@ def quantize(graph: Any, pictures: Sequence[Pixels]) -> Any:
     with _quiet():
         import nncf
 
-        nncf.set_log_level(logging.ERROR)
+        # Not by set_log_level, which mutes every handler it finds there, also those of others.
+        logging.getLogger("nncf").setLevel(logging.ERROR)
         try:
             return nncf.quantize(
                 graph,

@@ -74,6 +74,7 @@ def _loggers() -> dict[str, tuple[int, bool, bool]]:
     }
     usual = (logging.NOTSET, False, True)
     found["disable"] = (logging.root.manager.disable, False, True)
+    found["handlers"] = (max([0, *(one.level for one in logging.root.handlers)]), False, True)
     return {name: state for name, state in found.items() if name == "" or state != usual}
 
 
