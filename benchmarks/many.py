@@ -1,7 +1,7 @@
 """Many: small JPEGs in ten classes, as many as wanted, a thousand a second.
 
 `python -m benchmarks.many FOLDER COUNT`. Each picture is one of a few templates of its class with
-noise of its own, so that no two are equal and a network can learn them.
+noise of its own, so that hardly two are equal and a network can learn them.
 """
 
 import io

@@ -30,8 +30,7 @@ from contract.files import write_text
 BUILD = ROOT / "build" / "bench-train"
 PAGE = ROOT / "benchmarks" / "results" / "train.md"
 CHART = ROOT / "docs" / "images" / "training.png"
-PARTS = ("frozen", "accuracy", "tune", "pass", "finetune", "hosts", "scale")
-SLOW_PARTS = ("seeds",)  # left out unless named
+PARTS = ("frozen", "accuracy", "tune", "pass", "finetune", "hosts", "scale", "seeds")
 LARGE = 100_000
 PACKAGES = ("torch", "torchvision", "openvino", "nncf", "optuna", "numpy", "pillow")
 
@@ -42,11 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Jobs have sessions of their own, and some are stopped: they end only if we end them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parts = options.only.split(",") if options.only else list(PARTS)
-    unknown = set(parts) - {*PARTS, *SLOW_PARTS}
+    unknown = set(parts) - set(PARTS)
     if unknown:
-        raise SystemExit(f"--only: expected some of {', '.join((*PARTS, *SLOW_PARTS))}")
-    if options.seeds and "seeds" not in parts:
-        parts.append("seeds")
+        raise SystemExit(f"--only: expected some of {', '.join(PARTS)}")
     data = find_data(BUILD / "data")
     if options.quick:
         data = small(data, BUILD / "data" / "small")
@@ -75,7 +72,8 @@ def _measure(data: Data, parts: Collection[str], options: argparse.Namespace) ->
         found.accuracy = measure_accuracy(data, BUILD / "accuracy", seeds)
     if "tune" in parts:
         script = found.frozen.script_seconds if found.frozen else measure_script(data, BUILD)
-        found.tune = measure_tune(data.channels, BUILD / "tune", script)
+        guessed = found.frozen is None or found.frozen.is_extrapolated
+        found.tune = measure_tune(data.channels, BUILD / "tune", script, is_extrapolated=guessed)
     if "pass" in parts:
         found.passes = measure_pass(data, BUILD / "pass", rounds, is_quick=options.quick)
     if "finetune" in parts:
@@ -88,7 +86,7 @@ def _measure(data: Data, parts: Collection[str], options: argparse.Namespace) ->
         weights = data.real["pretrained"] if data.real else None
         found.scale = measure_scale(BUILD / "scale", counts, weights)
     if "seeds" in parts:
-        found.seeds = measure_seeds(data, BUILD / "seeds", options.seeds or 5)
+        found.seeds = measure_seeds(data, BUILD / "seeds", 2 if options.quick else 5)
     return found
 
 
@@ -102,11 +100,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="short, to see that it works")
     parser.add_argument("--rounds", type=int, default=0, help="how many rounds")
-    parser.add_argument("--only", default="", help=f"with commas: {', '.join(PARTS)}, seeds")
+    parser.add_argument("--only", default="", help=f"with commas: {', '.join(PARTS)}")
     parser.add_argument("--large", action="store_true", help="a job of 100,000 pictures, too")
-    parser.add_argument(
-        "--seeds", type=int, default=0, help="compare the accuracy of int8 and f32 over so many"
-    )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     return parser.parse_args(arguments)
 

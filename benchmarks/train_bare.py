@@ -47,7 +47,8 @@ class Bare:
     @property
     def engine(self) -> str:
         """What computes here."""
-        return "torch f32" if self._int8 is None else f"openvino {self._int8.variant}"
+        key = self._trunk.key or {}  # a cache is on: it is known
+        return f"{key.get('engine')} {key.get('variant') or key.get('dtype')}"
 
     def trunk_pass(self, number: int) -> float:
         """From files to features, as a job does it, into a cache that is empty."""

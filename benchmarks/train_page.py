@@ -92,7 +92,10 @@ def _frozen(results: Results) -> Iterator[str]:
 
 def _accuracy(results: Results) -> Iterator[str]:
     found = results.accuracy
-    if found is None or found.why_not:
+    if found is None:
+        return
+    if found.why_not:
+        yield f"Accuracy beside the script's was not measured: {found.why_not}."
         return
     yield f"With {REAL_ARCH} and ImageNet's weights, {EPOCHS} epochs, best validation accuracy:"
     yield ""
@@ -100,6 +103,9 @@ def _accuracy(results: Results) -> Iterator[str]:
     yield "|---|---|---|"
     for seed, (ours, script) in enumerate(zip(found.ours, found.script, strict=True)):
         yield f"| {seed} | {ours:.4f} | {script:.4f} |"
+    yield ""
+    yield "The script crops and flips at random; Kennel, without being told, learns from centre"
+    yield "crops."
 
 
 def _tune(results: Results) -> Iterator[str]:
@@ -114,6 +120,8 @@ def _tune(results: Results) -> Iterator[str]:
     yield f"({found.cpu_seconds:.0f} s of processors). One run of the ordinary script took"
     yield f"{found.script_seconds:.1f} s; {found.completed} of them would take {twenty:,.0f} s"
     yield f"(extrapolated, not run): {twenty / found.seconds:.0f} times as long."
+    if found.is_extrapolated:
+        yield f"That one run is extrapolated, too: one of its {EPOCHS} epochs was run."
 
 
 def _pass(results: Results) -> Iterator[str]:
@@ -202,7 +210,8 @@ def _seeds(results: Results) -> Iterator[str]:
         for seed, values in enumerate(zip(*item.accuracy.values(), strict=True)):
             yield f"| {seed} | {' | '.join(f'{value:.4f}' for value in values)} |"
         yield ""
-        yield f"int8 less f32: {item.gain:+.4f}; noise (two standard errors): {item.noise:.4f}."
+        yield f"int8 less f32: {item.gain:+.4f}; noise (two standard errors of the pairs):"
+        yield f"{item.noise:.4f}."
 
 
 def _bars(results: Results) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Tune:
     cpu_seconds: float
     completed: int  # trials
     script_seconds: float  # of one run; twenty are not run
+    is_extrapolated: bool  # one run, too: by one of its epochs
     parallel: int
 
     def bars(self) -> Iterator[Bar]:
@@ -57,7 +58,9 @@ class Tune:
         yield Bar(name="train-tune", value=value, target=TARGET)
 
 
-def measure_tune(channels: Mapping[str, Path], folder: Path, script_seconds: float) -> Tune:
+def measure_tune(
+    channels: Mapping[str, Path], folder: Path, script_seconds: float, *, is_extrapolated: bool
+) -> Tune:
     """An empty cache, no earlier study."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -77,6 +80,7 @@ def measure_tune(channels: Mapping[str, Path], folder: Path, script_seconds: flo
         cpu_seconds=job.cpu_seconds,
         completed=completed,
         script_seconds=script_seconds,
+        is_extrapolated=is_extrapolated,
         parallel=parallel,
     )
 

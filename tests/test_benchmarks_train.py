@@ -44,7 +44,10 @@ def results():
             warm=[10.0, 8.0, 16.0],
         ),
         accuracy=Accuracy(ours=[0.5, 0.4], script=[0.4, 0.4]),
-        tune=Tune(seconds=50, cpu_seconds=90, completed=20, script_seconds=400, parallel=2),
+        tune=Tune(
+            seconds=50, cpu_seconds=90, completed=20, script_seconds=400, parallel=2,
+            is_extrapolated=True,
+        ),
         passes=[
             Pass(
                 name="int8", engine="openvino int8", lanes=2, batch=8,
@@ -94,6 +97,7 @@ def test_what_was_not_measured_is_not_on_the_page():
     found = Results(machine=results().machine, title="pictures", tune=results().tune)
     assert [bar.name for bar in found.bars] == ["train-tune"]
     assert "fine-tuning" not in page_of(found).lower()
+    assert "extrapolated, too: one of its 5 epochs" in page_of(found)
 
 
 def test_a_job_stops_at_its_mark_and_goes_on_later(tmp_path):
