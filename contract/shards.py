@@ -149,7 +149,7 @@ def _read_footer(path: Path, handle: int) -> Footer:
         given = json.loads(block)
         version = given["format"]
         footer = Footer(**given) if version == FORMAT else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise _damaged(path, "its footer cannot be read") from None
     if footer is None:
         raise DataError(f"{path} has format {version!r}, this version reads {FORMAT}: pack again")
@@ -173,7 +173,7 @@ def _check_footer(path: Path, footer: Footer, size: int) -> None:
 def _parse_index(path: Path, index: bytes) -> tuple[Member, ...]:
     try:
         return tuple(Member(*row) for row in json.loads(index)["pictures"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):  # of brackets in brackets
         raise _damaged(path, "its index cannot be read") from None
 
 
@@ -184,6 +184,8 @@ def _check_members(path: Path, members: Sequence[Member], footer: Footer) -> Non
     for member in members:
         if not (isinstance(member.name, str) and is_inside(member.name)):
             raise _damaged(path, f"the name {member.name!r} leads out of its folder")
+        if not _is_encodable(member.name):
+            raise _damaged(path, f"no file can have the name {member.name!r}")
         is_sound = _is_count(member.offset) and _is_count(member.num_bytes)
         if not is_sound or member.offset + member.num_bytes > footer.index_offset:
             raise _damaged(path, f"{member.name!r} would lie outside of it")
@@ -196,6 +198,15 @@ def _check_members(path: Path, members: Sequence[Member], footer: Footer) -> Non
 def is_inside(name: str) -> bool:
     """True for a relative name with slashes that stays below the folder it is put into."""
     return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
+def _is_encodable(name: str) -> bool:
+    """False for halves of a character; those that stand for raw bytes are the name of a file."""
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_count(value: Any) -> bool:

@@ -10,7 +10,7 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ TICK_SECONDS = 0.2
 CHANGED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 MARK = b"x"
 MD5 = re.compile(r"[0-9a-f]{32}")
+BLOCK_BYTES = 512  # the unit of st_blocks
 
 OnFile = Callable[[str], None]
 OnBytes = Callable[[int], None]  # of all files so far
@@ -53,6 +54,39 @@ class _File:
         """A file with a byte for each range."""
         return self.partial.with_suffix(".marks")
 
+    def ranges_there(self) -> set[int]:
+        """Those that an earlier run marked. The one that ends the object is always got again."""
+        if self.num_ranges == 1 or not (self.partial.exists() and self.marks.exists()):
+            return set()
+        marks, size = self.marks.read_bytes(), self.partial.stat().st_size
+        whole = min(self.num_ranges - 1, size // RANGE_BYTES)
+        return {number for number in range(whole) if marks[number : number + 1] == MARK}
+
+    def bytes_there(self) -> int:
+        """What the disk need not find room for again: also what is written and not yet marked."""
+        marked = RANGE_BYTES * len(self.ranges_there())
+        written = self.partial.stat().st_blocks * BLOCK_BYTES
+        return min(self.item.num_bytes, max(marked, written))
+
+    def forget(self) -> None:
+        """Begin anew next time. Marks without their bytes would be believed: they go first."""
+        self.marks.unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)
+
+
+def partial_name(item: S3Object) -> str:
+    """What an object's file is called while it is not whole; another after a change in S3."""
+    text = f"{item.key}\0{item.etag}\0{item.num_bytes}\0{RANGE_BYTES}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _write(handle: int, data: bytes, offset: int) -> None:
+    """All of it: the system may write a part and say so, as at a limit. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
+
 
 class Download:
     """Objects below one address, on their way into `folder`. For one run."""
@@ -64,6 +98,23 @@ class Download:
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._num_bytes = 0
+
+    def keep(self, items: Iterable[S3Object]) -> int:
+        """Delete what is of none of these objects, such as of one that has changed since.
+
+        Returns how many of their bytes are on the disk already. Raises OSError.
+        """
+        self._partial.mkdir(parents=True, exist_ok=True)
+        found = set(os.listdir(self._partial))
+        there = 0
+        for item in items:
+            file = self._file("", item)
+            if file.partial.name in found:
+                found -= {file.partial.name, file.marks.name}
+                there += file.bytes_there()
+        for name in found:
+            (self._partial / name).unlink()
+        return there
 
     def run(self, files: Mapping[str, S3Object], on_file: OnFile, on_bytes: OnBytes) -> None:
         """Get all of `files`, by relative name. The callbacks run in this thread.
@@ -99,36 +150,39 @@ class Download:
             for number in sorted(file.left):
                 yield file, number
 
+    def _file(self, name: str, item: S3Object) -> _File:
+        return _File(name=name, item=item, partial=self._partial / partial_name(item))
+
     def _begin(self, name: str, item: S3Object) -> _File:
-        text = f"{item.key}\0{item.etag}\0{item.num_bytes}\0{RANGE_BYTES}"
-        partial = self._partial / hashlib.sha256(text.encode()).hexdigest()[:32]
-        file = _File(name=name, item=item, partial=partial)
-        file.left.update(range(file.num_ranges))
-        if file.num_ranges > 1 and partial.exists() and file.marks.exists():
-            marks = file.marks.read_bytes()
-            there = {number for number in file.left if marks[number : number + 1] == MARK}
-            there.discard(file.num_ranges - 1)  # the one that ends it is always got again
-            file.left -= there
-            self._num_bytes += RANGE_BYTES * len(there)
+        file = self._file(name, item)
+        there = file.ranges_there()
+        if not there:
+            file.forget()  # marks of bytes that are gone, or more bytes than the object has
+        file.left.update(set(range(file.num_ranges)) - there)
+        self._num_bytes += RANGE_BYTES * len(there)
         return file
 
     def _work(self, pieces: Iterator[tuple[_File, int]]) -> None:
         """What each thread does until nothing is left."""
         while not self._stop.is_set():
-            with self._lock:
-                piece = next(pieces, None)
-            if piece is None:
-                return
+            place = self._partial
             try:
+                with self._lock:
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                place = self._folder / piece[0].name
                 self._get(*piece)
             except OSError as error:
-                raise cannot_write(self._folder / piece[0].name, error) from error
+                raise cannot_write(place, error) from error
 
     def _get(self, file: _File, number: int) -> None:
         """One range, and the file's place when it was the last."""
         for attempt in range(1, TRIES + 1):
             try:
                 is_md5 = self._write_range(file, number)
+                if self._stop.is_set():
+                    return
                 if file.num_ranges == 1 and is_md5:
                     self._check(file)
                 break
@@ -138,9 +192,8 @@ class Download:
                     raise HostError(f"{what}: the same command begins anew") from None
                 if error.code or attempt == TRIES:
                     raise
-            self._stop.wait(attempt)
-        if self._stop.is_set():
-            return
+            if self._stop.wait(attempt):
+                return
         if file.num_ranges > 1:
             self._mark(file, number)
             with file.lock:
@@ -149,6 +202,7 @@ class Download:
                     return
             if is_md5:
                 self._check(file)
+        self._check_size(file)
         target = self._folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file.partial, target)
@@ -156,7 +210,10 @@ class Download:
         self._done.put(file.name)
 
     def _write_range(self, file: _File, number: int) -> bool:
-        """True when S3 says that the whole object's ETag is its MD5."""
+        """True when S3 says that the whole object's ETag is its MD5.
+
+        Raises AwsError: not the bytes that were listed. OSError. Neither after a stop.
+        """
         start = number * RANGE_BYTES
         end = min(start + RANGE_BYTES, file.item.num_bytes)
         part = (start, end) if file.num_ranges > 1 else None
@@ -164,9 +221,14 @@ class Download:
         try:
             with self._s3.opened(self._uri(file), file.item.etag, part) as answer:
                 while not self._stop.is_set() and (data := answer.read(CHUNK_BYTES)):
-                    os.pwrite(handle, data, start)
                     start += len(data)
+                    if start > end:
+                        break
+                    _write(handle, data, start - len(data))
                     self._count(len(data))
+            if start != end and not self._stop.is_set():
+                amount = "fewer" if start < end else "more"
+                raise AwsError(f"{self._uri(file)} came with {amount} bytes than S3 lists")
             if file.num_ranges > 1:
                 os.fdatasync(handle)  # before it is marked as there
         finally:
@@ -176,7 +238,7 @@ class Download:
     def _mark(self, file: _File, number: int) -> None:
         handle = os.open(file.marks, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.pwrite(handle, MARK, number)
+            _write(handle, MARK, number)
         finally:
             os.close(handle)
 
@@ -185,9 +247,18 @@ class Download:
         with file.partial.open("rb") as opened:
             digest = hashlib.file_digest(opened, "md5").hexdigest()
         if MD5.fullmatch(file.item.etag) and digest != file.item.etag:
-            file.partial.unlink()
-            file.marks.unlink(missing_ok=True)
+            file.forget()
             raise AwsError(f"{self._uri(file)} came with the MD5 {digest}, not {file.item.etag}")
+
+    def _check_size(self, file: _File) -> None:
+        """The last look, whatever the server, the disk and earlier runs did."""
+        size = file.partial.stat().st_size
+        if size != file.item.num_bytes:
+            file.forget()
+            raise HostError(
+                f"{self._uri(file)} has {size:,} bytes here and {file.item.num_bytes:,} in S3: "
+                "the same command gets it anew"
+            )
 
     def _count(self, num_bytes: int) -> None:
         with self._lock:

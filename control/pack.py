@@ -3,16 +3,17 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import sys
 import tarfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from contract.errors import DataError, HostError, UsageError
 from contract.files import (
@@ -21,7 +22,7 @@ from contract.files import (
     remove_leftovers,
     replacing,
     write_bytes,
-    write_json,
+    write_text,
 )
 from contract.shards import (
     BLOCK_BYTES,
@@ -32,10 +33,11 @@ from contract.shards import (
     Footer,
     Member,
     index_to_bytes,
+    is_inside,
     is_shard_name,
     read_footer,
 )
-from control.pack_plan import Item, PackPlan, PlannedShard
+from control.pack_plan import Item, PackPlan, PlannedShard, is_split
 from control.progress import Progress
 
 STATE_NAME = ".pack.json"  # in OUT: what is being packed there
@@ -188,11 +190,15 @@ def _locked(out: Path) -> Iterator[None]:
 
 def _begin(out: Path, plan: PackPlan, restart: bool) -> None:
     """Refuse a folder of somebody else's; forget what a killed process left."""
+    manifests = [item.name for item in plan.manifests]
+    for name in (*(os.path.join(group, STATE_NAME) for group in plan.groups), *manifests):
+        if other := _other_pack(out, name):
+            raise UsageError(f"{other} holds a pack of its own: give another folder than {out}")
     state = out / STATE_NAME
-    wanted = {"plan": plan.fingerprint(), "pictures": plan.num_pictures}
+    wanted = {"plan": plan.fingerprint(), "pictures": plan.num_pictures, "manifests": manifests}
     found = read_json(state, HostError) if state.exists() else None
     if found != wanted:
-        old = [path for path in out.rglob("shard-*.tar") if is_shard_name(path.name)]
+        old = _old_shards(out)
         others = [path for path in out.iterdir() if not path.name.startswith(".")]
         if old and not restart:
             raise UsageError(
@@ -201,12 +207,46 @@ def _begin(out: Path, plan: PackPlan, restart: bool) -> None:
             )
         if others and not old and found is None:
             raise UsageError(f"{out} is not empty: give the shards a folder of their own")
-        for path in old:
-            path.unlink()
-        write_json(state, wanted)
+        _remove(out, [*old, *_old_manifests(out, found)])
+        # In ASCII: names need not be valid UTF-8.
+        write_text(state, json.dumps(wanted, indent=2) + "\n")
     for group in plan.groups:
         if (out / group).is_dir():
             remove_leftovers(out / group)
+
+
+def _other_pack(out: Path, name: str) -> Path | None:
+    """The folder between `out` and a file below it that somebody else packed into."""
+    folders = (out / parent for parent in PurePosixPath(name).parents if parent.name)
+    return next((folder for folder in folders if (folder / STATE_NAME).exists()), None)
+
+
+def _old_shards(out: Path) -> list[Path]:
+    """Those of an earlier plan for `out`, whichever splits it had."""
+    splits = (path for path in out.iterdir() if is_split(path.name) and not path.is_symlink())
+    found = (path for folder in (out, *splits) for path in folder.glob("shard-*.tar"))
+    ours = (path for path in found if not _other_pack(out, str(path.relative_to(out))))
+    return [path for path in ours if is_shard_name(path.name)]
+
+
+def _old_manifests(out: Path, state: Any) -> list[Path]:
+    """Those that an earlier plan copied: training would prefer them to what is packed now."""
+    names = state.get("manifests") if isinstance(state, dict) else None
+    names = names if isinstance(names, list) else []
+    inside = (name for name in names if isinstance(name, str) and is_inside(name))
+    return [out / name for name in inside if not _other_pack(out, name)]
+
+
+def _remove(out: Path, paths: Iterable[Path]) -> None:
+    """Files, and the folders right in which they were the last."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        if path.parent != out:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
 
 
 def _is_done(out: Path, pack_id: str, shard: PlannedShard) -> bool:

@@ -145,10 +145,15 @@ def _tar_bytes(item: Item) -> int:
     return BLOCK_BYTES + -(-item.num_bytes // BLOCK_BYTES) * BLOCK_BYTES
 
 
+def is_split(name: str) -> bool:
+    """True for the name of a folder that gets shards of its own."""
+    return channel_name(name.lower()) in PICTURE_CHANNELS
+
+
 def _group_of(name: str) -> str:
     """`valid` for `valid/beagle/1.jpg`; empty for `beagle/1.jpg`."""
     top, *below = name.split("/")
-    return top if len(below) > 1 and channel_name(top.lower()) in PICTURE_CHANNELS else ""
+    return top if len(below) > 1 and is_split(top) else ""
 
 
 def _walk(root: Path) -> Iterator[Item]:

@@ -13,6 +13,7 @@ from control.aws_client import AwsError, aws_client, aws_errors
 
 SCHEME = "s3://"
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+IGNORED_RANGE = "IgnoredRange"  # no word of AWS's
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class S3:
     ) -> Iterator[S3Answer]:
         """An object, or its bytes from one offset to another, while it still has this ETag.
 
-        Raises AwsError; its code is empty when the connection broke.
+        Raises AwsError; its code is empty when the connection broke, and IGNORED_RANGE when the
+        server sends other bytes than those: not every imitation of S3 knows ranges.
         """
         wanted = {"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {}
         with aws_errors(f"{uri} cannot be downloaded"):
@@ -121,6 +123,13 @@ class S3:
                 Bucket=uri.bucket, Key=uri.key, IfMatch=f'"{etag}"', **wanted
             )
             with answer["Body"]:
+                sent = str(answer.get("ContentRange", ""))
+                if part and not sent.startswith(f"bytes {part[0]}-{part[1] - 1}/"):
+                    raise AwsError(
+                        f"{uri} cannot be downloaded: bytes {part[0]}-{part[1] - 1} were asked "
+                        f"for, and the server sent {sent or 'the whole object'}",
+                        IGNORED_RANGE,
+                    )
                 yield S3Answer(answer)
 
     def read(self, uri: S3Uri) -> bytes:

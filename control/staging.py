@@ -76,7 +76,7 @@ def _staged(name: str, uri: S3Uri, place: Path) -> Iterator[None]:
         files = list_files(s3, uri)
         handle = _open_lock(place)
     try:
-        with _plain_errors(name):
+        with _plain_errors(name), _disk_errors(place):
             _get(s3, uri, place, files, handle)
         yield
     finally:
@@ -111,12 +111,14 @@ def _bring_in_step(s3: S3, uri: S3Uri, place: Path, files: Files) -> None:
     missing, gone = _changes(place, files)
     for relative in gone:
         _remove(data, relative)
-    needed = sum(item.num_bytes for item in missing.values())
+    wanted = sum(item.num_bytes for item in missing.values())
+    download = Download(s3, uri.bucket, data, place / "partial")
+    needed = wanted - download.keep(missing.values())  # what a killed run got has its room already
     free = shutil.disk_usage(place).free
     if needed > free:
-        raise HostError(f"{uri} needs {needed:,} bytes and {place} has {free:,} free")
+        raise HostError(f"{uri} needs {needed:,} more bytes and {place} has {free:,} free")
     total = sum(item.num_bytes for item in files.values())
-    progress = Progress(sys.stderr, -(-total // MB), (total - needed) // MB, unit="MB")
+    progress = Progress(sys.stderr, -(-total // MB), (total - wanted) // MB, unit="MB")
     done = len(files) - len(missing)
     with (place / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
         manifest.write("\n")  # the line before may be torn
@@ -128,16 +130,16 @@ def _bring_in_step(s3: S3, uri: S3Uri, place: Path, files: Files) -> None:
 
         def on_bytes(count: int) -> None:
             remark = f"{done:,} of {len(files):,} files of {uri}"
-            progress.show((total - needed + count) // MB, remark)
+            progress.show((total - wanted + count) // MB, remark)
 
-        Download(s3, uri.bucket, data, place / "partial").run(missing, on_file, on_bytes)
+        download.run(missing, on_file, on_bytes)
     progress.clear()
     os.sync()  # files first: the manifest must not promise what a power cut takes
     write_text(place / "manifest.jsonl", "".join(_line(data, name, files[name]) for name in files))
     shutil.rmtree(place / "partial", ignore_errors=True)
     seconds = time.monotonic() - started
     say(
-        f"staged {uri}: {len(missing):,} of {len(files):,} files, {needed / MB:,.1f} MB in "
+        f"staged {uri}: {len(missing):,} of {len(files):,} files, {wanted / MB:,.1f} MB in "
         f"{duration(seconds)}",
         to=sys.stderr,
     )
@@ -151,7 +153,9 @@ def _changes(place: Path, files: Files) -> tuple[Files, list[str]]:
     missing = {
         name: item
         for name, item in files.items()
-        if name not in present or known.get(name) != [item.etag, *present[name]]
+        if name not in present
+        or present[name][0] != item.num_bytes
+        or known.get(name) != [item.etag, *present[name]]
     }
     return missing, [name for name in present if name not in files]
 
@@ -218,6 +222,17 @@ def _lock(handle: int, kind: int) -> bool:
     except OSError:  # not every network's file system has locks
         return True
     return True
+
+
+@contextlib.contextmanager
+def _disk_errors(place: Path) -> Iterator[None]:
+    """A disk that is full, read-only or holds something else there is no defect of ours."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads what we say: not the disk
+        raise
+    except OSError as error:
+        raise cannot_write(Path(error.filename or place), error) from error
 
 
 @contextlib.contextmanager

@@ -14,15 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from contract.channel_files import is_picture_name
 from contract.errors import ImageError, UsageError
 from contract.limits import DEFAULT_LIMITS
 from control.aws_client import AwsError
 from control.s3 import S3, SCHEME, S3Uri
 
-# By name, in folders and below prefixes; what a list names is sent whatever it is called.
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
-)
 LIST_SUFFIXES = frozenset({".txt", ".lst"})
 MANIFEST_SUFFIXES = frozenset({".manifest", ".json"})
 SORTED_AT_ONCE = 100_000  # names of one folder that are held in memory, to sort them
@@ -197,8 +194,9 @@ def _read_manifest(text: bytes, source: str) -> tuple[S3Uri, list[bytes]]:
 
 
 def _is_picture(name: bytes, left_out: Counter[str]) -> bool:
-    suffix = os.fsdecode(os.path.splitext(name)[1]).lower()
-    if suffix in PICTURE_SUFFIXES:
+    """By name, in folders and below prefixes; what a list names is sent whatever it is called."""
+    text = os.fsdecode(name)
+    if is_picture_name(text):
         return True
-    left_out[suffix or "no suffix"] += 1
+    left_out[os.path.splitext(text)[1].lower() or "no suffix"] += 1
     return False

@@ -63,6 +63,7 @@ def test_a_shard_is_read_back(tmp_path):
         GOOD._replace(name="/etc/passwd"),
         GOOD._replace(name="cat//a.jpg"),
         GOOD._replace(name="a\0.jpg"),
+        GOOD._replace(name="\ud800.jpg"),
         GOOD._replace(name=7),
         GOOD._replace(offset=-1),
         GOOD._replace(offset=True),
@@ -75,6 +76,17 @@ def test_a_shard_is_read_back(tmp_path):
 def test_a_hostile_index_is_refused(tmp_path, member):
     with pytest.raises(DataError, match="is cut or damaged"):
         read_shard(write(tmp_path, GOOD, member))
+
+
+@pytest.mark.parametrize("deep", [b"[", b'{"a":', b'{"pictures": [['])
+def test_an_index_of_brackets_in_brackets_is_refused(tmp_path, deep):
+    with pytest.raises(DataError, match="its index cannot be read"):
+        read_shard(write(tmp_path, index=deep + b"[" * 200_000))
+
+
+def test_a_name_that_is_no_text_is_a_name(tmp_path):
+    odd = GOOD._replace(name="cat/\udcff.jpg")
+    assert read_shard(write(tmp_path, odd)).members == (odd,)
 
 
 @pytest.mark.parametrize("index", [b"", b"[]", b"{", b'{"pictures": 1}', b'{"pictures": [[1]]}'])

@@ -1,5 +1,6 @@
 """`kennel data pack`: pictures in a few tars, unchanged, and never half of one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -124,6 +125,56 @@ def test_shards_of_other_pictures_stay_until_restart_is_given(pets, tmp_path, ca
     assert "--restart to replace them" in capsys.readouterr().err
     packed(pets, tmp_path / "out", "8KB", "--restart")
     assert unpacked(tmp_path / "out", tmp_path / "again") == contents(pets)
+
+
+@pytest.mark.parametrize("name", ["train.manifest", "labels/a.jsonl", "\udcff.manifest"])
+def test_a_restart_removes_the_manifests_that_are_gone(pets, tmp_path, name):
+    try:
+        (pets / name).parent.mkdir(exist_ok=True)
+        (pets / name).write_text("{}")
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this disk does not take such a name")
+    packed(pets, tmp_path / "out")
+    assert (tmp_path / "out" / name).read_text() == "{}"
+    (pets / name).unlink()
+    packed(pets, tmp_path / "out", "8KB", "--restart")
+    assert not (tmp_path / "out" / name).exists()
+    assert unpacked(tmp_path / "out", tmp_path / "again") == contents(pets)
+
+
+def test_a_restart_believes_no_name_that_leads_out(pets, tmp_path):
+    packed(pets, tmp_path / "out")
+    (tmp_path / "thesis.manifest").touch()
+    state = {"plan": "another", "manifests": ["../thesis.manifest", 7]}
+    (tmp_path / "out" / ".pack.json").write_text(json.dumps(state))
+    packed(pets, tmp_path / "out", "8KB", "--restart")
+    assert (tmp_path / "thesis.manifest").exists()
+
+
+@pytest.mark.parametrize("inside", ["others", "train", "others/train"])
+def test_a_restart_leaves_other_packs_below_it(pets, tmp_path, inside):
+    out = tmp_path / "out"
+    packed(pets, out)
+    packed(pets, out / inside, "4KB")
+    before = {path: path.stat().st_mtime_ns for path in shards(out / inside)}
+    packed(pets, out, "16KB", "--restart")
+    assert len(shards(out)) < 4
+    assert {path: path.stat().st_mtime_ns for path in shards(out / inside)} == before
+
+
+def test_a_restart_removes_the_shards_of_splits_that_are_gone(pets, pictures, tmp_path):
+    packed(pictures, tmp_path / "out", "1MB")
+    packed(pets, tmp_path / "out", "8KB", "--restart")
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == []
+    assert unpacked(tmp_path / "out", tmp_path / "again") == contents(pets)
+
+
+def test_nobody_packs_into_the_split_of_another_pack(pets, pictures, tmp_path, capsys):
+    packed(pets, tmp_path / "out" / "train")
+    for more in ([], ["--restart"]):
+        assert main(["data", "pack", str(pictures), str(tmp_path / "out"), *more]) == 2
+        assert "out/train holds a pack of its own" in capsys.readouterr().err
+    assert unpacked(tmp_path / "out" / "train", tmp_path / "again") == contents(pets)
 
 
 def test_a_killed_pack_leaves_whole_shards_and_continues(tmp_path):

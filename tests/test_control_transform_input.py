@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from contract.channel_files import PICTURE_SUFFIXES
 from contract.errors import ImageError, UsageError
 from control.transform_input import find_input
 from control.transform_plan import read_plan, write_plan
@@ -39,6 +40,11 @@ def test_a_tree_is_walked_in_order_and_only_pictures_are_taken(tmp_path):
     pictures = find_input(str(tmp_path), 1)
     assert list(pictures.names()) == [b"a.PNG", b"b.jpg", b"m/2.jpeg", b"z/deep/1.webp"]
     assert pictures.left_out == Counter({".txt": 1, ".csv": 1, "no suffix": 1})
+
+
+def test_what_training_takes_as_a_picture_is_sent_too(tmp_path):
+    put(tmp_path, *(f"a{suffix}".encode() for suffix in PICTURE_SUFFIXES))
+    assert len(names_of(tmp_path)) == len(PICTURE_SUFFIXES)
 
 
 def test_any_name_is_found_read_and_kept(tmp_path):
