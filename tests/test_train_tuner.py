@@ -136,6 +136,16 @@ def test_an_objective_of_test_without_test_pictures_ends_the_study_at_once(pictu
     assert "give a channel test" in study.trials[0].reason
 
 
+def test_processes_that_train_together_are_refused_as_a_value_and_as_a_range(pictures, tmp_path):
+    searched = {"ranges": {"processes-per-host": [1, 2]}, "max_jobs": 1}
+    for words in (
+        study_flags(pictures, tmp_path, searched),
+        study_flags(pictures, tmp_path, {}, processes_per_host="2"),
+    ):
+        assert run_job(words)[0] == 2
+        assert "max_parallel_jobs" in failure(output_of(tmp_path))
+
+
 def test_hyperband_with_two_workers_stops_trials_and_judges_test(pictures, tmp_path):
     spec = {"strategy": "Hyperband", "max_jobs": 8, "max_parallel_jobs": 2}
     code, output = run_job(study_flags(pictures, tmp_path, spec, epochs="9"))
