@@ -4,12 +4,16 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fuzz_budget import tried
 from kinds import encode, rgb
+
+if TYPE_CHECKING:
+    from masters import Master
 
 # Before torch is imported: its threads would spin while they wait for one another, which makes
 # tiny networks ten times slower wherever something else runs on the machine.
@@ -57,6 +61,22 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     code, output = run_job(flags(pictures, out, epochs="8"))
     assert code == 0, output
     return out / "model"
+
+
+@pytest.fixture
+def start_master() -> Iterator[Callable[..., "Master"]]:
+    """Starts masters of studies, and ends those that are still there after the test."""
+    from masters import Master
+
+    masters: list[Master] = []
+
+    def begin(words: list[str], **variables: str) -> Master:
+        masters.append(Master(words, **variables))
+        return masters[-1]
+
+    yield begin
+    for master in masters:
+        master.end()
 
 
 def _loggers() -> dict[str, tuple[int, bool, bool]]:

@@ -1,7 +1,6 @@
 """Studies in their storage: what is asked, what is told, who may ask. The oracle is optuna."""
 
 import math
-import time
 from dataclasses import replace
 from itertools import product
 
@@ -14,12 +13,13 @@ from studies import RANGES, bowl, claim, claimers, complete, open_study, run_all
 from contract.errors import HostError, SpecError
 from contract.ranges import ContinuousRange
 from contract.study import Study, Trial, write_study
-from train.completion import best_of, why_complete, why_hopeless
+from train.completion import best_of, best_unfinished, why_complete, why_hopeless
 from train.parents import read_parents
 from train.record import Record
 from train.sampler import SeededSampler, distributions, from_value, to_value
 from train.storage import Place, copy_file
-from train.study import INTERRUPTED, LOST, OpenStudy
+from train.stored import INTERRUPTED
+from train.study import OpenStudy
 
 
 @pytest.fixture(scope="module")
@@ -130,25 +130,6 @@ def test_processes_that_share_a_study_run_each_number_once_those_given_back_firs
     assert sorted(number for numbers in lists for number in numbers) == list(range(1, 21))
 
 
-def test_the_trials_of_a_dead_host_fail_and_count(tmp_path):
-    spec = spec_of(max_jobs=2)
-    place = replace(
-        Place.of_file(tmp_path / "s.db"), is_shared=True, heartbeat_seconds=1, grace_seconds=1
-    )
-    dead, alive = OpenStudy(spec, place), OpenStudy(spec, place)
-    dead.begin({})
-    alive.begin({})
-    lost, ours = claim(dead), claim(alive)
-    deadline = time.monotonic() + 30
-    while alive.num_running() > 1 and time.monotonic() < deadline:
-        alive.beat([ours])
-        time.sleep(0.2)
-    assert [trial.status for trial in alive.trials()] == ["Failed", "InProgress"]
-    assert alive.trials()[0].reason == LOST
-    assert alive.claim("here") is None
-    assert not dead.finish(lost, "Completed", 1.0, Record())
-
-
 def test_a_trial_worse_than_the_median_is_stopped_as_optuna_itself_would(tmp_path):
     study = open_study(tmp_path, spec_of(early_stopping="Auto"))
     theirs = optuna.create_study(
@@ -214,6 +195,19 @@ def test_a_warm_start_learns_from_parents_but_counts_its_own_trials_only(tmp_pat
     assert (len(study.trials()), study.num_warm()) == (3, 2)
 
 
+def test_a_warm_start_is_known_by_its_trials_not_by_its_folder(tmp_path):
+    def begin(folder, values):
+        (tmp_path / folder).mkdir()
+        warm = {"parents": [parent_of(tmp_path / folder, values)]}
+        spec = spec_of(ranges={"lr": RANGES["lr"]}, warm_start=warm)
+        OpenStudy(spec, Place.of_file(tmp_path / "study.db")).begin(read_parents(spec, None))
+
+    begin("here", [0.02, 0.05])
+    begin("there", [0.02, 0.05, 0.06])  # the parent has gone on
+    with pytest.raises(SpecError, match=r"a warm start from other trials \(parent:2 differ"):
+        begin("elsewhere", [0.02, 0.04])
+
+
 def run_all_lr(study):
     """As run_all, for studies of lr alone."""
     while (found := study.claim("here")) is not None:
@@ -269,6 +263,12 @@ def test_importances_find_the_range_that_matters(tmp_path):
     assert found["lr"] > found["momentum"]
 
 
+def test_importances_of_trials_that_hardly_differ_are_none(tmp_path):
+    study = open_study(tmp_path, spec_of())
+    complete(study, 1.0, 1.0, 1.0, math.nextafter(1.0, 2.0))
+    assert study.importances() == {}
+
+
 def trials_of(*objectives):
     """Completed trials in their order; None for a failed one."""
     return [
@@ -303,6 +303,24 @@ def test_five_failures_and_nothing_else_are_enough():
     assert why_hopeless(spec, trials_of(*[None] * 4)) is None
     assert "trial 1: it broke" in why_hopeless(spec, trials_of(*[None] * 5))
     assert why_hopeless(spec, trials_of(*[None] * 5, 1.0)) is None
+
+
+def test_failures_of_earlier_sessions_are_forgiven():
+    spec, before = spec_of(max_jobs=20), frozenset(range(1, 6))
+    assert why_hopeless(spec, trials_of(*[None] * 9), before) is None
+    assert "trial 6: it broke" in why_hopeless(spec, trials_of(*[None] * 10), before)
+
+
+def test_the_best_of_the_unfinished_is_by_validation_where_test_comes_last():
+    spec = spec_of(objective="test:accuracy")
+    trials = trials_of(0.9, None, None, None)
+    scores = [0.9, 0.5, 0.7]
+    unfinished = [
+        replace(one, metrics={"validation:accuracy": score})
+        for one, score in zip(trials[:3], scores, strict=True)
+    ]
+    assert best_unfinished(spec, [*unfinished, trials[3]]).number == 3
+    assert best_unfinished(spec, trials) is None
 
 
 def test_the_best_is_by_the_goal_and_the_first_of_equals():

@@ -17,6 +17,7 @@ from train.study_axes import ObjectiveScale, RangeAxis
 from train.study_history import best_so_far
 from train.study_page import build_study_page, write_study_page
 from train.study_story import build_tiles, tell_study, to_duration
+from train.study_table import trials_table
 
 RANGES = {"lr": {"min": 0.001, "max": 0.1}, "batch-size": ["auto", 32, 64, 128]}
 
@@ -180,6 +181,9 @@ def test_a_price_adds_the_cost_of_all_trials_together():
     tiles = build_tiles(study(2.0, 1.9, 1.8), 3600.0)  # 3 + 4 + 5 seconds
     assert [tile.value for tile in tiles if tile.name == "Cost"] == ["12.00"]
     assert not [tile for tile in build_tiles(study(2.0), None) if tile.name == "Cost"]
+    table = trials_table(study(2.0, 1.9, 1.8), 3600.0)
+    assert all(f">{cost}.0000<" in table for cost in (3, 4, 5))
+    assert "cost" not in trials_table(study(2.0))
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,16 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from masters import WEIGHTS, Master, await_epochs, result_of
 from postgres import postgres_server
 from studies import study_flags
-from training import REPOSITORY, WAIT_SECONDS, failure, flags, metric_lines, run_job
+from training import failure, flags, metric_lines, run_job
 
 from classifier.bundle import read_bundle
 from contract.ranges import text_of
-from contract.study import STORAGE_NAME, STUDY_NAME, read_study
+from contract.study import STORAGE_NAME
 from contract.tuning import STORAGE_VARIABLE
 from train.crew import describe_end, share_cpus, visible_gpus
 from train.storage import Place
@@ -24,66 +21,10 @@ from train.study import OpenStudy
 
 # Trials of a second or so: long enough to be stopped in.
 EPOCHS = {"epochs": "120", "early-stopping-patience": "0"}
-WEIGHTS = "model.safetensors"
 
 
 def output_of(out):
     return out / "output"
-
-
-def result_of(out):
-    """The study as it was left."""
-    return read_study(output_of(out) / STUDY_NAME)
-
-
-class Master:
-    """`python -m train` of a study, as a process of its own."""
-
-    def __init__(self, words, **variables):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "train", *words],
-            cwd=REPOSITORY,
-            env={**os.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.output = ""
-
-    def wait_for(self, words):
-        while words not in self.output:
-            line = self.process.stdout.readline()
-            assert line, self.output
-            self.output += line
-
-    def wait(self):
-        self.output += self.process.communicate(timeout=WAIT_SECONDS)[0]
-        return self.process.returncode
-
-    def end(self):
-        """Nothing is left when a test fails; workers end with their master."""
-        if self.process.returncode is None:
-            self.process.kill()
-            self.process.communicate(timeout=WAIT_SECONDS)
-
-    def worker(self):
-        """The process of one that runs a trial."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(children.read_text().split()[0])
-
-
-@pytest.fixture
-def start():
-    """Starts masters, and ends those that are still there after the test."""
-    masters = []
-
-    def begin(words, **variables):
-        masters.append(Master(words, **variables))
-        return masters[-1]
-
-    yield begin
-    for master in masters:
-        master.end()
 
 
 @pytest.fixture(scope="module")
@@ -152,16 +93,18 @@ def test_metrics_are_logged_with_their_trials_and_the_best_come_last(whole):
     assert metric_lines(sentence) == []
 
 
-def test_a_study_that_is_stopped_goes_on_to_the_same_trials(whole, start, pictures, tmp_path):
+def test_a_study_that_is_stopped_goes_on_to_the_same_trials(
+    whole, start_master, pictures, tmp_path
+):
     words = study_flags(pictures, tmp_path, {}, **EPOCHS)
-    first = start(words)
+    first = start_master(words)
     first.wait_for("trial 2/4")
     first.process.send_signal(signal.SIGTERM)
     assert first.wait() == 0, first.output
     stopped = result_of(tmp_path)
     assert stopped.status == "Stopped"
     assert 2 <= sum(one.status == "Completed" for one in stopped.trials) < 4
-    second = start(words)
+    second = start_master(words)
     assert second.wait() == 0, second.output
     assert "trials are done" in second.output
     ours, theirs = result_of(tmp_path), result_of(whole[0])
@@ -188,7 +131,19 @@ def test_an_objective_of_test_without_test_pictures_ends_the_study_at_once(pictu
     code, _ = run_job(words[:place] + words[place + 2 :])
     assert code == 2
     assert "give a channel test" in failure(output_of(tmp_path))
-    assert result_of(tmp_path).num_finished == 1
+    study = result_of(tmp_path)
+    assert (study.status, study.num_finished) == ("Failed", 0)  # its turn comes again
+    assert "give a channel test" in study.trials[0].reason
+
+
+def test_processes_that_train_together_are_refused_as_a_value_and_as_a_range(pictures, tmp_path):
+    searched = {"ranges": {"processes-per-host": [1, 2]}, "max_jobs": 1}
+    for words in (
+        study_flags(pictures, tmp_path, searched),
+        study_flags(pictures, tmp_path, {}, processes_per_host="2"),
+    ):
+        assert run_job(words)[0] == 2
+        assert "max_parallel_jobs" in failure(output_of(tmp_path))
 
 
 def test_hyperband_with_two_workers_stops_trials_and_judges_test(pictures, tmp_path):
@@ -232,17 +187,17 @@ def shared_url(request, tmp_path):
 
 
 def test_masters_share_a_study_and_a_killed_worker_costs_its_trial(
-    shared_url, start, pictures, tmp_path
+    shared_url, start_master, pictures, tmp_path
 ):
     ranges = {"batch-size": [8, 16], "num-classes": [0, 3, 9]}  # 9 is wrong: there are three
     spec = {"strategy": "Grid", "max_jobs": None, "ranges": ranges}
     outs = [tmp_path / name for name in ("a", "b")]
     masters = [
-        start(study_flags(pictures, out, spec, **EPOCHS), **{STORAGE_VARIABLE: shared_url})
+        start_master(study_flags(pictures, out, spec, **EPOCHS), **{STORAGE_VARIABLE: shared_url})
         for out in outs
     ]
     await_epochs(outs[0])
-    os.kill(masters[0].worker(), signal.SIGKILL)
+    os.kill(masters[0].workers()[0], signal.SIGKILL)
     for master in masters:
         assert master.wait() == 0, master.output
     a, b = map(result_of, outs)
@@ -254,15 +209,6 @@ def test_masters_share_a_study_and_a_killed_worker_costs_its_trial(
     assert [one.status for one in a.trials].count("Completed") == 4 - len(killed)
     weights = [(out / "model" / WEIGHTS).read_bytes() for out in outs]
     assert (a.best, weights[0]) == (b.best, weights[1])
-
-
-def await_epochs(out):
-    """Until a trial of this master has told of an epoch."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    path = output_of(out) / STUDY_NAME
-    while not path.is_file() or not any(one.curves for one in read_study(path).trials):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_cpus_are_divided_evenly_and_each_worker_has_one():

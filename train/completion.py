@@ -1,6 +1,6 @@
 """Completion: what ends a study before its last trial."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from contract.study import Trial
 from contract.tuning import TuningSpec
@@ -53,12 +53,18 @@ def _gains(spec: TuningSpec, score: float, best: float) -> bool:
     return gain > 0 and gain >= margin
 
 
-def why_hopeless(spec: TuningSpec, trials: Iterable[Trial]) -> str | None:
-    """The first failure's reason when all of the first trials failed; None: go on."""
+def why_hopeless(
+    spec: TuningSpec, trials: Iterable[Trial], before: Container[int] = ()
+) -> str | None:
+    """The first failure's reason when all of the first trials failed; None: go on.
+
+    `before`: trials that ended in earlier sessions. What they failed of may have been mended.
+    """
     ended = [one for one in trials if one.status != "InProgress"]
-    if not ended or any(one.status != "Failed" for one in ended):
+    if any(one.status != "Failed" for one in ended):
         return None
-    if len(ended) < min(FEWEST_TO_GIVE_UP, spec.num_jobs):
+    ended = [one for one in ended if one.number not in before]
+    if not ended or len(ended) < min(FEWEST_TO_GIVE_UP, spec.num_jobs):
         return None
     return (
         f"all of the first {len(ended)} trials failed; trial {ended[0].number}: {ended[0].reason}"
@@ -72,5 +78,21 @@ def best_of(spec: TuningSpec, trials: Iterable[Trial]) -> Trial | None:
         if one.status != "Completed" or one.objective is None:
             continue
         if best is None or spec.objective.is_better(one.objective, best.objective or 0.0):
+            best = one
+    return best
+
+
+def best_unfinished(spec: TuningSpec, trials: Iterable[Trial]) -> Trial | None:
+    """The one that had come furthest of those that did not complete, as far as it was judged.
+
+    By the objective; a metric of test, which comes last, is judged by validation's.
+    """
+    objective = spec.objective
+    metric = objective.metric.replace("test:", "validation:")
+    best: Trial | None = None
+    for one in trials:
+        if one.status == "Completed" or metric not in one.metrics:
+            continue
+        if best is None or objective.is_better(one.metrics[metric], best.metrics[metric]):
             best = one
     return best

@@ -35,18 +35,20 @@ class Hand:
     process: "subprocess.Popen[bytes]"
     line: Line
     is_ready: bool = False  # loaded, and without an order
+    was_ready: bool = False  # it could be loaded, whatever became of it
     claim: "Claim | None" = None  # the trial that it runs
     record: Record = field(default_factory=Record)
     began: float = 0.0  # of monotonic
     told_at: float = 0.0  # when the log had its last line of the trial
     cut_reason: str | None = None  # why the trial was told to end early
     is_whole: bool = False  # ended early, but with all that it was meant to have
+    is_interrupted: bool = False  # its weights are kept, but it has not ended
 
     def begin(self, claim: "Claim", worker: str) -> None:
         """A new trial; nothing is left of the last."""
         self.claim, self.record = claim, Record(worker=worker)
         self.began = self.told_at = time.monotonic()
-        self.cut_reason, self.is_whole = None, False
+        self.cut_reason, self.is_whole, self.is_interrupted = None, False, False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """A worker that is gone is noticed elsewhere."""

@@ -28,6 +28,7 @@ class Ledger:
         self._checkpoint_dir = job.outputs.checkpoint_dir
         self._files = StudyFiles(job.outputs.data_dir)
         self._last: Study | None = None
+        self._importances: Mapping[str, float] | None = None
         self._before, self._began = study.seconds(), time.monotonic()
 
     @property
@@ -50,8 +51,7 @@ class Ledger:
         """
         self._study.set_seconds(self.seconds)
         trials = self._study.trials()
-        if (folder := self.checkpoints(number)) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        self.forget(number)
         best = best_of(self._study.spec, trials)
         if best is not None and self.kept(best.number).is_dir():
             self._tidy({best.number, *running})
@@ -80,11 +80,24 @@ class Ledger:
             if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def forget(self, number: int) -> None:
+        """Drop what only a trial that goes on would need."""
+        if (folder := self.checkpoints(number)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def prepare(self) -> None:
+        """What of the last page takes long and needs no bundle. Raises HostError on a full disk."""
+        self._importances = self._study.importances()
+        self._files.write(self._record(self._study.trials(), "InProgress"), must=True)
+        self._files.prepare()
+
     def publish(self, status: StudyStatus, reason: str | None, *, has_bundle: bool) -> None:
         """The study as it ends, with its page. Raises HostError on a full disk."""
+        if self._importances is None:
+            self._importances = self._study.importances()
         self._last = replace(
             self._record(self._study.trials(), status),
-            importances=self._study.importances(),
+            importances=self._importances,
             bundle=self._bundle() if has_bundle else None,
             reason=reason,
         )

@@ -26,6 +26,7 @@ class TrialOrder:
     scores_test: bool = False
     tells: bool = False  # about pictures and network: the same for all trials
     outputs: Mapping[str, str] | None = None  # model_dir, data_dir, failure_file
+    last_epoch: int | None = None  # where the trial ended whose bundle is made
     is_hurried: bool = False
     prepares: bool = False  # first fills the cache for all workers, on `cpus`
     cpus: tuple[int, ...] = ()  # those of all workers together
@@ -44,11 +45,11 @@ class TrialOrder:
         """The inverse of `to_json`."""
         return cls(**{name: value for name, value in data.items() if name != "do"})
 
-    def finishing(self, outputs: Outputs, *, is_hurried: bool) -> "TrialOrder":
+    def finishing(self, outputs: Outputs, last_epoch: int, *, is_hurried: bool) -> "TrialOrder":
         """The order to make the bundle: the files of a job lie in a folder of their own."""
         return replace(
             self,
-            checkpoint_dir=self.kept_dir,  # says what batch-size auto came to
+            last_epoch=last_epoch,
             outputs={
                 "model_dir": str(outputs.model_dir.absolute()),
                 "data_dir": str(outputs.data_dir.absolute() / BEST_NAME),

@@ -1,7 +1,7 @@
 """Record: what is kept of a trial besides its objective."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,10 @@ class Record:
     started_at: str = field(default_factory=_now)  # ISO 8601, UTC
     worker: str = ""  # who ran it: host and process, for a person
     reason: str | None = None  # why it failed or was stopped
+
+    def take(self, metrics: Mapping[str, float], rows: Iterable[Mapping[str, Any]]) -> None:
+        """What the worker says of the whole trial, earlier sessions included."""
+        self.metrics, self.curves = finite(metrics), [curve_row(row) for row in rows]
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -5,16 +5,14 @@ numbers have no gaps, and those up to the study's number of jobs are each run on
 """
 
 import json
-import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.storages import fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,6 +20,8 @@ from contract.errors import SpecError
 from contract.setting import Value
 from contract.study import Trial, TrialStatus
 from contract.tuning import TuningSpec
+from train.importances import importances_of
+from train.lost import give_back_lost
 from train.record import Record
 from train.sampler import (
     WARM,
@@ -34,22 +34,11 @@ from train.sampler import (
     to_value,
 )
 from train.storage import Place, connect, database
+from train.stored import RECORD, STATES, to_trial
 
-_READY, _IDENTITY, _SECONDS, _RECORD = "ready", "identity", "seconds", "record"
+_READY, _IDENTITY, _CHANNELS, _SECONDS = "ready", "identity", "channels", "seconds"
 _CREATION_SECONDS = 60.0  # in which another host finishes what it has begun
 _POLL_SECONDS = 0.2
-_ORPHAN_SECONDS = 600.0  # taken by a host that died before its first heartbeat
-_FEWEST_FOR_IMPORTANCES = 4
-_STATUSES: Mapping[TrialState, TrialStatus] = {
-    TrialState.COMPLETE: "Completed",
-    TrialState.PRUNED: "Stopped",
-    TrialState.FAIL: "Failed",
-    TrialState.RUNNING: "InProgress",
-    TrialState.WAITING: "InProgress",
-}
-_STATES = {"Stopped": TrialState.PRUNED, "Failed": TrialState.FAIL}
-LOST = "its host has not been heard of since: it was switched off, or lost its network"
-INTERRUPTED = "interrupted; the next start of the study continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +80,59 @@ class OpenStudy:
         except DuplicatedStudyError:
             study, self._is_creator = optuna.load_study(**options), False
         ours = json.loads(json.dumps(self.spec.identity()))
+        if "warm_start" in ours:  # folders of one host; their trials are compared in `begin`
+            del ours["warm_start"]["parents"]
         theirs = study.user_attrs.get(_IDENTITY, ours)
         if theirs != ours:
-            keys = theirs.keys() | ours.keys()
-            differing = sorted(key for key in keys if theirs.get(key) != ours.get(key))
-            raise SpecError(
-                f"{self.place.shown} has a study {self.spec.name!r} with other settings "
-                f"({', '.join(differing)} differ): give this one another name"
-            )
+            raise self._another("other settings", theirs, ours)
         study.set_user_attr(_IDENTITY, ours)
         return study
 
-    def begin(self, parents: Mapping[str, Trial]) -> None:
+    def _another(self, what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> SpecError:
+        keys = theirs.keys() | ours.keys()
+        differing = sorted(key for key in keys if theirs.get(key) != ours.get(key))
+        named = ", ".join(differing[:5]) + (", ..." if differing[5:] else "")
+        return SpecError(
+            f"{self.place.shown} has a study {self.spec.name!r} with {what} ({named} differ): "
+            "give this one another name"
+        )
+
+    def begin(
+        self, parents: Mapping[str, Trial], channels: Mapping[str, str] | None = None
+    ) -> None:
         """Once a session, before the first claim: learn from parents, take up what was left.
 
-        `parents` are completed trials of earlier studies by some name, with values in our ranges.
+        `parents` are completed trials of earlier studies by some name, with values in our ranges;
+        `channels` says by digests which pictures these are, None: any.
+
+        Raises SpecError: the study has other pictures, or has learnt from other trials.
         """
         with database(self.place):
             if self.place.is_shared and not self._is_creator:
                 self._await_creator()
-            if not self._study.user_attrs.get(_READY):
-                known = {one.user_attrs.get(WARM) for one in self._study.get_trials(deepcopy=False)}
-                for name, trial in parents.items():
-                    if name not in known:
-                        self._study.add_trial(self._warm(name, trial))
-                self._study.set_user_attr(_READY, True)
+            if channels is not None:
+                theirs = self._study.user_attrs.get(_CHANNELS, channels)
+                if theirs != channels:
+                    raise self._another("other pictures", theirs, channels)
+                self._study.set_user_attr(_CHANNELS, dict(channels))
+            self._learn({name: self._warm(name, trial) for name, trial in parents.items()})
             if not self.place.is_shared:  # nobody else can be running them
                 for one in self._own(TrialState.RUNNING):
                     self._storage.set_trial_state_values(one._trial_id, TrialState.WAITING)
+
+    def _learn(self, parents: Mapping[str, FrozenTrial]) -> None:
+        """A parent may have gone on since: what is known of it must still be there, and equal."""
+        every = self._study.get_trials(deepcopy=False)
+        known = {name: one for one in every if (name := one.user_attrs.get(WARM)) is not None}
+        ours = {name: _gist(parents[name]) for name in known if name in parents}
+        theirs = {name: _gist(one) for name, one in known.items()}
+        if ours != theirs:
+            raise self._another("a warm start from other trials", theirs, ours)
+        if not self._study.user_attrs.get(_READY):
+            for name, one in parents.items():
+                if name not in known:
+                    self._study.add_trial(one)
+            self._study.set_user_attr(_READY, True)
 
     def _await_creator(self) -> None:
         """Numbers begin after the parents' trials: those have to be there first."""
@@ -140,17 +154,26 @@ class OpenStudy:
 
     def claim(self, worker: str) -> Claim | None:
         """The next trial to run; None while all are taken or done."""
-        with database(self.place):
-            own, limit = self._own(), self.spec.num_jobs
-            if all(one.state != TrialState.WAITING for one in own[:limit]) and len(own) >= limit:
-                return None
-            handle = self._study.ask(self._distributions)
-            number = index_of(self._study, self._storage.get_trial(handle._trial_id)) + 1
-            if number > limit:  # another host took the last one at the same moment
-                self._storage.set_trial_state_values(handle._trial_id, TrialState.WAITING)
-                return None
-            self._storage.record_heartbeat(handle._trial_id)
-            handle.set_user_attr(_RECORD, asdict(Record(worker=worker)))
+        while True:
+            # Another host may take us for dead between two steps, and end what we are taking.
+            with database(self.place), suppress(UpdateFinishedTrialError):
+                return self._claim(worker)
+
+    def _claim(self, worker: str) -> Claim | None:
+        own, limit = self._own(), self.spec.num_jobs
+        waiting = [one for one in own[:limit] if one.state == TrialState.WAITING]
+        if not waiting and len(own) >= limit:
+            return None
+        for one in waiting if self.place.is_shared else ():
+            # Its last heartbeat is of whoever had it; by that the next would count as dead.
+            self._storage.record_heartbeat(one._trial_id)
+        handle = self._study.ask(self._distributions)
+        number = index_of(self._study, self._storage.get_trial(handle._trial_id)) + 1
+        if number > limit:  # another host took the last one at the same moment
+            self._storage.set_trial_state_values(handle._trial_id, TrialState.WAITING)
+            return None
+        self._storage.record_heartbeat(handle._trial_id)
+        handle.set_user_attr(RECORD, asdict(Record(worker=worker)))
         values = {
             name: to_value(one, handle.params[parameter_of(name, one)])
             for name, one in self.spec.ranges.items()
@@ -162,74 +185,73 @@ class OpenStudy:
         if not self.spec.stops_trials or value is None:
             return False
         with database(self.place):
-            claim.handle.report(value, epoch)
+            try:
+                claim.handle.report(value, epoch)
+            except UpdateFinishedTrialError:  # by others, who took us for dead
+                return True
             return claim.handle.should_prune()
 
     def beat(self, claims: Iterable[Claim]) -> None:
-        """Say that our trials are alive, and fail those of hosts that are not.
+        """Say that our trials are alive, and give back those of hosts that are not.
 
         To be called every `place.heartbeat_seconds`.
         """
         with database(self.place):
             for claim in claims:
-                self._storage.record_heartbeat(claim.handle._trial_id)
-            if not self.place.is_shared:
-                return
-            fail_stale_trials(self._study)
-            for one in self._own(TrialState.RUNNING):
-                begun = one.datetime_start or datetime.now()
-                is_orphan = _RECORD not in one.user_attrs
-                if is_orphan and (datetime.now() - begun).total_seconds() > _ORPHAN_SECONDS:
-                    self._storage.set_trial_state_values(one._trial_id, TrialState.FAIL)
+                self._hold(claim)
+            if self.place.is_shared:
+                give_back_lost(self._study, self._storage)
+
+    def _hold(self, claim: Claim) -> None:
+        """A host that was suspended may find its trials given back: they are still its own."""
+        trial_id = claim.handle._trial_id
+        self._storage.record_heartbeat(trial_id)
+        with suppress(UpdateFinishedTrialError):
+            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
     def finish(
         self, claim: Claim, status: TrialStatus, objective: float | None, record: Record
     ) -> bool:
-        """Tell how a trial ended. False: others took us for dead and have failed it already."""
+        """Tell how a trial ended. False: others took us for dead and have ended it already."""
         with database(self.place):
             try:
-                claim.handle.set_user_attr(_RECORD, {**asdict(record), "objective": objective})
+                self._hold(claim)
+                claim.handle.set_user_attr(RECORD, {**asdict(record), "objective": objective})
                 if status == "Completed":
                     self._study.tell(claim.handle, objective)
                 else:
-                    self._study.tell(claim.handle, state=_STATES[status])
+                    self._study.tell(claim.handle, state=STATES[status])
             except UpdateFinishedTrialError:
                 return False
         return True
 
-    def release(self, claim: Claim) -> None:
-        """Put an interrupted trial back: it is the next to be claimed, with the same values."""
-        with database(self.place):
+    def release(self, claim: Claim, record: Record | None = None) -> None:
+        """Put an interrupted trial back: it is the next to be claimed, with the same values.
+
+        `record`: how far it came, for those who look at it meanwhile.
+        """
+        with database(self.place), suppress(UpdateFinishedTrialError):
+            if record is not None:
+                claim.handle.set_user_attr(RECORD, asdict(record))
             self._storage.set_trial_state_values(claim.handle._trial_id, TrialState.WAITING)
 
     def trials(self) -> tuple[Trial, ...]:
         """All of the study's own by number, also those of other hosts."""
         with database(self.place):
             own = self._own()[: self.spec.num_jobs]
-        return tuple(self._trial(number, one) for number, one in enumerate(own, start=1))
-
-    def _trial(self, number: int, one: FrozenTrial) -> Trial:
-        kept = dict(one.user_attrs.get(_RECORD, {}))
-        reason = kept.pop("reason", None)
-        if one.state == TrialState.FAIL and reason is None:
-            reason = LOST
-        if one.state == TrialState.WAITING:
-            reason = INTERRUPTED
-        values = {
-            name: to_value(one_range, one.params[parameter])
-            for name, one_range in self.spec.ranges.items()
-            if (parameter := parameter_of(name, one_range)) in one.params
-        }
-        curves = tuple(kept.pop("curves", ()))
-        return Trial(
-            number=number, status=_STATUSES[one.state], hyperparameters=values, curves=curves,
-            reason=reason, **kept,
-        )  # fmt: skip
+        return tuple(to_trial(self.spec, number, one) for number, one in enumerate(own, start=1))
 
     def num_running(self) -> int:
         """Trials that some host has taken and not ended."""
+        return self._count(TrialState.RUNNING)
+
+    def num_open(self) -> int:
+        """Those, and trials that were given back."""
+        return self._count(TrialState.RUNNING, TrialState.WAITING)
+
+    def _count(self, *states: TrialState) -> int:
         with database(self.place):
-            return len(self._own(TrialState.RUNNING))
+            return sum(one.state in states for one in self._own()[: self.spec.num_jobs])
 
     def num_warm(self) -> int:
         """Trials that came from parents."""
@@ -248,26 +270,9 @@ class OpenStudy:
             self._study.set_user_attr(_SECONDS, seconds)
 
     def importances(self) -> dict[str, float]:
-        """Each range's share in how much the objective varies, sum 1; empty while trials are few.
-
-        Source: Hutter et al., 2014 (fANOVA).
-        """
-        done = self._own(TrialState.COMPLETE)
-        if len(done) < _FEWEST_FOR_IMPORTANCES or len({one.value for one in done}) < 2:
-            return {}
-        # Imported here: it brings scikit-learn, which sets variables of the process.
-
-        from optuna import importance  # takes a second: scikit-learn
-
+        """Each range's share in how much the objective varies; empty while trials are few."""
         with database(self.place):
-            found = importance.get_param_importances(
-                self._study, evaluator=importance.FanovaImportanceEvaluator(seed=0)
-            )
-        shares = {
-            name: float(found.get(parameter_of(name, one), 0.0))
-            for name, one in self.spec.ranges.items()
-        }
-        return shares if all(map(math.isfinite, shares.values())) else {}
+            return importances_of(self._study, self.spec)
 
     def _own(self, *states: TrialState) -> list[FrozenTrial]:
         """By number, without those of parents."""
@@ -277,3 +282,8 @@ class OpenStudy:
 
 def _direction(spec: TuningSpec) -> StudyDirection:
     return StudyDirection.MAXIMIZE if spec.objective.maximize else StudyDirection.MINIMIZE
+
+
+def _gist(one: FrozenTrial) -> tuple[dict[str, Any], float | None]:
+    """What the sampler learns from."""
+    return one.params, one.value

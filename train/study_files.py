@@ -37,12 +37,20 @@ class StudyFiles:
         write_text(self._folder / CSV_NAME, trials_table(study))
         self._last = time.monotonic()
 
+    def prepare(self) -> None:
+        """Load what `draw` needs, which takes a second: matplotlib."""
+        from train import study_page  # noqa: F401
+
     def draw(self, study: Study) -> None:
         """The page. Raises HostError on a full disk."""
-        from train.study_page import write_study_page  # takes a second: matplotlib
+        from train.study_page import write_study_page  # see `prepare`
 
         started = time.perf_counter()
-        write_study_page(study, self._folder / REPORT_NAME)
+        spec = study.spec
+        price: float | None = getattr(spec, "price_per_hour", None)
+        if price is not None:  # of the instance, which this many trials share
+            price /= min(spec.max_parallel_jobs, spec.num_jobs)
+        write_study_page(study, self._folder / REPORT_NAME, price_per_hour=price)
         log.info("report %s (%.1f s)", self._folder / REPORT_NAME, time.perf_counter() - started)
 
 

@@ -10,6 +10,7 @@ from contract.setting import Value
 from contract.study import Study, Trial
 from contract.tuning import TuningSpec
 from contract.tuning_warnings import tuning_warnings
+from train.record import Record
 
 if TYPE_CHECKING:  # it takes a second: optuna
     from train.storage import Place
@@ -55,6 +56,16 @@ def tell_epoch(number: int, row: Mapping[str, float]) -> None:
     """Of a long trial. Without a `=`: the regexes read the end of a trial only."""
     figures = ", ".join(f"{name} {row[name]:.4g}" for name in METRIC_BY_NAME if name in row)
     log.info("trial %d: epoch %d: %s", number, row["epoch"], figures)
+
+
+def tell_aside(number: int, record: Record) -> None:
+    """Of a trial for which there is no more time."""
+    log.info(
+        "note   trial %d stops after %d epochs: %s; with more time it goes on",
+        number,
+        len(record.curves),
+        record.reason,
+    )
 
 
 def trial_line(spec: TuningSpec, trial: Trial, best: Trial | None) -> str:

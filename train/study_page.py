@@ -27,7 +27,8 @@ def write_study_page(study: Study, path: Path, *, price_per_hour: float | None =
     """Draw the page of a study, finished or not, into `path`.
 
     Args:
-        price_per_hour: of one machine that runs one trial; adds what the trials cost together.
+        price_per_hour: of one trial: of its machine, or of its part of a machine that runs
+            several at once; adds what each trial cost, and all together.
 
     Raises HostError when the disk is full.
     """
@@ -53,7 +54,7 @@ def build_study_page(study: Study, price_per_hour: float | None = None) -> str:
     if study.trials:
         sections.append(to_section("Time", _wide(partial(draw_times, study), "Time by trial")))
         hint = "<p>The best come first. Click a column to sort.</p>"
-        sections.append(to_section("Trials", hint + trials_table(study)))
+        sections.append(to_section("Trials", hint + trials_table(study, price_per_hour)))
     if best is not None:
         hint = f"<p>What trial {best.number} was trained with, for a job description.</p>"
         sections.append(to_section("Best hyperparameters", hint + best_settings(study, best)))

@@ -57,7 +57,7 @@ def build_tiles(study: Study, price_per_hour: float | None) -> list[Tile]:
             Tile(
                 name="Cost",
                 value=f"{machine / 3600 * price_per_hour:,.2f}",
-                note=f"machine time at {price_per_hour:g} an hour",
+                note=f"machine time at {price_per_hour:g} an hour of a trial",
             )
         )
     return tiles

@@ -10,8 +10,8 @@ from train.page_parts import to_pairs, to_text
 from train.study_story import to_word
 
 
-def trials_table(study: Study) -> str:
-    """One row a trial, the best first; a click on a column sorts."""
+def trials_table(study: Study, price_per_hour: float | None = None) -> str:
+    """One row a trial, the best first; a click on a column sorts. With a price, what each cost."""
     maximize = study.spec.objective.maximize
 
     def rank(trial: Trial) -> tuple[bool, float, int]:
@@ -25,9 +25,11 @@ def trials_table(study: Study) -> str:
     heads[1] = heads[1].replace("<th", f'<th aria-sort="{_order(maximize=maximize)}"', 1)
     heads += [_head(name, numeric=_is_number(one)) for name, one in study.spec.ranges.items()]
     heads += [_head("status"), _head("epochs", numeric=True), _head("seconds", numeric=True)]
+    heads += [_head("cost", numeric=True)] if price_per_hour is not None else []
     heads += [_head("reason")] if has_reasons else []
     rows = "".join(
-        _row(study, trial, has_reasons=has_reasons) for trial in sorted(study.trials, key=rank)
+        _row(study, trial, price_per_hour, has_reasons=has_reasons)
+        for trial in sorted(study.trials, key=rank)
     )
     return (
         '<div class="scroll"><table class="sortable trials"><thead><tr>'
@@ -88,7 +90,7 @@ def _head(name: str, *, numeric: bool = False) -> str:
     return f"<th{kind}><button>{to_text(name)}</button></th>"
 
 
-def _row(study: Study, trial: Trial, *, has_reasons: bool) -> str:
+def _row(study: Study, trial: Trial, price: float | None, *, has_reasons: bool) -> str:
     cells = [_number(trial.number, f"{trial.number}")]
     value = trial.objective
     cells.append(_number(value, "&ndash;" if value is None else f"{value:.4f}"))
@@ -99,6 +101,9 @@ def _row(study: Study, trial: Trial, *, has_reasons: bool) -> str:
     cells.append(_word(_STATUS[trial.status], f' class="{trial.status.lower()}"'))
     cells.append(_number(len(trial.curves), f"{len(trial.curves)}"))
     cells.append(_number(trial.seconds, f"{trial.seconds:,.1f}"))
+    if price is not None:
+        cost = trial.seconds / 3600 * price
+        cells.append(_number(cost, f"{cost:,.4f}"))
     if has_reasons:
         cells.append(_word(to_text(trial.reason or ""), ' class="reason"'))
     kind = ' class="best"' if trial.number == study.best else ""

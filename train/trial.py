@@ -4,20 +4,21 @@ It computes what `python -m train` would with the same hyperparameters, to the b
 no bundle and no report. Those are made of the best trial's weights, at the end of the study.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.errors import ChannelError, InterruptedJobError
+from contract.errors import ChannelError, HostError
 from contract.hyperparameters import Hyperparameters
 from contract.job import Channel, TrainingJob
 from train.channels import read_data
 from train.data import JobData
 from train.device import choose_device
 from train.group import Group
-from train.kept import read_kept, write_kept
+from train.kept import has_kept, read_kept, write_kept
 from train.learner import Learner
 from train.learning import Ready, best_metrics, build_learner, get_ready, judge, train
 from train.loop import Fit
@@ -41,6 +42,7 @@ class Outcome:
     metrics: dict[str, float]  # of the best epoch, and of its weights on test
     rows: tuple[EpochRow, ...]
     is_cut: bool  # ended by whoever was reported to
+    is_interrupted: bool = False  # told to stop; it can go on from its checkpoint
 
 
 class EnoughError(Exception):
@@ -70,6 +72,20 @@ class Reporter:
         """Nobody watches."""
 
 
+class Until:
+    """A Narrator's epochs up to the one that was the trial's last. A Narrating."""
+
+    def __init__(self, narrator: Narrator, last_epoch: int | None) -> None:
+        self._narrator, self._last_epoch = narrator, last_epoch
+        self.start, self.images, self.close = narrator.start, narrator.images, narrator.close
+
+    def end(self, row: EpochRow, is_best: bool) -> None:
+        """Raises EnoughError."""
+        self._narrator.end(row, is_best)
+        if self._last_epoch is not None and row.epoch >= self._last_epoch:
+            raise EnoughError
+
+
 class Bench:
     """Where a worker runs trials one after another."""
 
@@ -85,7 +101,10 @@ class Bench:
     ) -> Outcome:
         """`begin` is called when `stop` is looked at from now on, `report` after each epoch.
 
-        Raises JobError or one of its kind, HostError, or InterruptedJobError: told to stop."""
+        Raises JobError or one of its kind, HostError, or InterruptedJobError: told to stop before
+        an epoch was scored.
+        """
+        self._last = None
         job = order.job(self._channels, self._work_dir)
         ready, learner = self._prepare(job, order)
         if order.scores_test and ready.data.test is None:
@@ -102,11 +121,12 @@ class Bench:
             state = train(ready, learner, stop, listen)
         except EnoughError:
             state, is_cut = reporters[0].state, True
+        self._last = state, ready.data
         if stop.signalled and not is_cut and state.epoch <= state.values.epochs:
-            raise InterruptedJobError("the trial was told to stop")
+            metrics, rows = best_metrics(state, []), tuple(state.rows)
+            return Outcome(metrics=metrics, rows=rows, is_cut=False, is_interrupted=True)
         learner.finish(state.best_state)
         scored = [learner.judge(ready.data.test)] if order.scores_test and ready.data.test else []
-        self._last = state, ready.data
         return Outcome(metrics=best_metrics(state, scored), rows=tuple(state.rows), is_cut=is_cut)
 
     def prepare(self, order: TrialOrder) -> None:
@@ -119,7 +139,8 @@ class Bench:
 
     def keep(self, folder: Path) -> None:
         """Leave the weights of the trial that has just ended in `folder`. Raises HostError."""
-        assert self._last is not None
+        if self._last is None:
+            raise HostError("the trial left no weights")
         write_kept(folder, *self._last)
 
     def finish(self, order: TrialOrder, stop: Stop) -> None:
@@ -128,6 +149,9 @@ class Bench:
         Raises as `run_process` does.
         """
         started = time.perf_counter()
+        is_kept = has_kept(Path(order.kept_dir), order.last_epoch)
+        if is_kept:  # they say what batch-size auto came to
+            order = replace(order, checkpoint_dir=order.kept_dir)
         job = order.job(self._channels, self._work_dir)
         ready, learner = self._prepare(job, order)
         if not self._has_told:
@@ -135,18 +159,31 @@ class Bench:
         tell_start(ready.start)
         write_beginning(job, ready.data, ready.start)
         state = Fit(task=learner.task, values=learner.values, device=ready.device)
-        if read_kept(Path(order.kept_dir), state, ready.data):
+        if is_kept and read_kept(Path(order.kept_dir), state, ready.data):
             write_metrics(job.outputs.data_dir, state.rows)
         else:
             log.info("note   no weights of trial %d are here: it is trained again", order.number)
-            progress = Progress(enabled=False)
-            state = train(ready, learner, stop, lambda fit: Narrator(job, fit, progress))
+            state = self._train_again(ready, learner, order, stop)
+            write_kept(Path(order.kept_dir), state, ready.data)
         learner.finish(state.best_state)
         judged = judge(learner, ready.data, state.best_scores, is_hurried=order.is_hurried)
         finished = conclude(
             ready, learner, state, judged, started=started, is_hurried=order.is_hurried
         )
         tell_result(finished, time.perf_counter() - started)
+
+    def _train_again(self, ready: Ready, learner: Learner, order: TrialOrder, stop: Stop) -> Fit:
+        """As far as the trial came, not to the end of its schedule."""
+        states: list[Fit] = []
+
+        def narrate(state: Fit) -> Until:
+            states.append(state)
+            narrator = Narrator(ready.job, state, Progress(enabled=False))
+            return Until(narrator, order.last_epoch)
+
+        with contextlib.suppress(EnoughError):
+            train(ready, learner, stop, narrate)
+        return states[0]
 
     def _prepare(self, job: TrainingJob, order: TrialOrder) -> tuple[Ready, Learner]:
         """Everything before the first step, as far as it is not known from the last trial."""

@@ -13,10 +13,14 @@ from contract.job import TrainingJob
 from contract.strict import unquote
 from contract.study import STORAGE_NAME
 from contract.tuning import STORAGE_VARIABLE, TUNING_KEY, TuningSpec
+from train.channel_digests import digests_of
 from train.crew import Crew
+from train.lock import locked
 from train.orders import channels_to_json
 from train.stop import Stop
 from train.writable import check_outputs
+
+_PROCESSES = "processes-per-host"
 
 
 def run_study(
@@ -29,7 +33,7 @@ def run_study(
     Raises:
         JobError: the study is described wrongly; ChannelError and DataError: its data.
         KennelError: no trial succeeded; with the first one's reason.
-        HostError: a full disk, or a database that does not work.
+        HostError: a full disk, a database that does not work, or another master in our folder.
         InterruptedJobError: told to stop before a trial was completed.
     """
     spec = read_spec(job)
@@ -39,6 +43,11 @@ def run_study(
             f"a study on {len(job.cluster.hosts)} hosts needs a database that they share: set "
             f"{STORAGE_VARIABLE}, for example to postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         )
+    with locked(job):
+        _run(job, spec, shared_url, work_dir)
+
+
+def _run(job: TrainingJob, spec: TuningSpec, shared_url: str, work_dir: Path) -> None:
     check_outputs(job)
     hello = {"channels": channels_to_json(job.channels)}
     crew = Crew(min(spec.max_parallel_jobs, spec.num_jobs), hello, work_dir)
@@ -51,11 +60,13 @@ def run_study(
             from train.storage import Place
             from train.study import OpenStudy
 
-            place = Place(url=shared_url, is_shared=True)
-            if not shared_url:
-                place = Place.of_file(take_up(job, work_dir))
-            study = OpenStudy(spec, place)
-            study.begin(read_parents(spec, job.outputs.checkpoint_dir))
+            parents = read_parents(spec, job.outputs.checkpoint_dir)
+            if shared_url:
+                study = OpenStudy(spec, Place(url=shared_url, is_shared=True))
+                study.begin(parents, digests_of(job.channels))
+            else:
+                study = OpenStudy(spec, Place.of_file(take_up(job, work_dir)))
+                study.begin(parents)
             Master(job, study, crew, stop, work_dir).run()
         finally:
             crew.end()
@@ -67,15 +78,17 @@ def read_spec(job: TrainingJob) -> TuningSpec:
     Raises SpecError or HyperparameterError.
     """
     parsed = job.hyperparameters
-    if parsed.values.processes_per_host > 1:
-        raise HyperparameterError(
-            "processes-per-host",
-            parsed.values.processes_per_host,
-            "0 or 1 in a study: its trials run side by side instead (max_parallel_jobs)",
-        )
     every = parsed.values.to_strings()
     static = {name: every[name] for name in sorted(parsed.given)}
-    return TuningSpec.from_hyperparameter(unquote(parsed.reserved[TUNING_KEY]), static)
+    spec = TuningSpec.from_hyperparameter(unquote(parsed.reserved[TUNING_KEY]), static)
+    given = "a range" if _PROCESSES in spec.ranges else parsed.values.processes_per_host
+    if given not in (0, 1):
+        raise HyperparameterError(
+            _PROCESSES,
+            given,
+            "0 or 1 in a study: its trials run side by side instead (max_parallel_jobs)",
+        )
+    return spec
 
 
 def take_up(job: TrainingJob, work_dir: Path) -> Path:

@@ -101,7 +101,8 @@ class Worker:
             finally:
                 self._stop = None
             outcome.update(
-                event="done",
+                event="interrupted" if found.is_interrupted else "done",
+                reason="the trial was told to stop" if found.is_interrupted else "",
                 metrics=found.metrics,
                 rows=[asdict(row) for row in found.rows],
                 is_cut=found.is_cut,

@@ -1,0 +1,50 @@
+"""One master a folder, and pictures that are the same wherever they lie."""
+
+import shutil
+from contextlib import ExitStack
+
+import pytest
+from training import job_for
+
+from contract.errors import HostError
+from contract.job import Channel
+from train.channel_digests import digests_of
+from train.lock import locked
+
+
+def channels(folder):
+    return {"train": Channel(name="train", path=folder)}
+
+
+def test_a_folder_has_one_master_at_a_time(pictures, tmp_path):
+    job = job_for(pictures, tmp_path)
+    for _ in range(2):
+        with ExitStack() as first:
+            first.enter_context(locked(job))
+            with pytest.raises(HostError, match=r"another process \(number \d+\)"), locked(job):
+                pass
+    with locked(job), locked(job_for(pictures, tmp_path / "elsewhere")):
+        pass
+
+
+def test_the_same_pictures_have_the_same_digest_in_any_folder(pictures, tmp_path):
+    before = digests_of(channels(pictures / "train"))
+    copy = shutil.copytree(pictures / "train", tmp_path / "other" / "name")
+    (copy / "again").symlink_to(copy)  # in a circle
+    (copy / ".hidden").touch()
+    assert digests_of(channels(copy)) == before
+
+
+def test_another_name_or_size_is_another_digest(pictures, tmp_path):
+    found = [digests_of(channels(pictures / "train"))["train"]]
+    copy = shutil.copytree(pictures / "train", tmp_path / "copy")
+    picture = next(copy.glob("*/*.png"))
+    for path in (picture.rename(picture.with_name("renamed.png")), picture):
+        path.write_bytes(b"much shorter")
+        found.append(digests_of(channels(copy))["train"])
+    assert len(set(found)) == 3
+
+
+def test_a_channel_of_which_each_host_has_a_part_is_not_compared(tmp_path):
+    part = Channel(name="train", path=tmp_path, distribution="ShardedByS3Key")
+    assert digests_of({"train": part, "pretrained": part}) == {"train": "in parts"}
