@@ -8,8 +8,8 @@ import torch
 from training import CPU, flags, job_for, run_job, tiny_run
 
 from train.batch_size import (
-    Tried,
     Trials,
+    Tried,
     ago,
     by_pictures,
     choose,

@@ -18,8 +18,8 @@ from train.study_files import trials_table
 from train.study_history import best_so_far
 from train.study_lines import describe_range, describe_values
 from train.study_page import build_study_page, write_study_page
-from train.study_table import best_settings
 from train.study_story import build_tiles, tell_study, to_duration
+from train.study_table import best_settings
 
 RANGES = {"lr": {"min": 0.001, "max": 0.1}, "batch-size": ["auto", 32, 64, 128]}
 

@@ -131,9 +131,7 @@ def ago(seconds: float) -> str:
     return f"{hours} hour{'s' if hours > 1 else ''} ago"
 
 
-def _key(
-    start: Start, num_labels: int, device: Device, largest: int, room: Room
-) -> dict[str, Any]:
+def _key(start: Start, num_labels: int, device: Device, largest: int, room: Room) -> dict[str, Any]:
     """What the speed of a step depends on. Trials of a study shall not differ by noise in it."""
     values = start.values
     return {
