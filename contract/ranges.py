@@ -8,7 +8,7 @@ from typing import Any, Literal
 from contract.aliases import SAME_VALUE, resolve_aliases
 from contract.errors import HyperparameterError, SpecError
 from contract.hyperparameters import BY_NAME
-from contract.setting import Scaling, Setting, Value
+from contract.setting import AUTO, Scaling, Setting, Value
 from contract.strict import nearest
 
 GivenScaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
@@ -51,6 +51,12 @@ Range = ContinuousRange | IntegerRange | CategoricalRange
 def text_of(value: Value) -> str:
     """A typed value as SageMaker sends it: `true`, `32`, `0.04`; a float keeps every digit."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def text_for(name: str, value: Value) -> str:
+    """`text_of` a value of this hyperparameter, in its own words: `auto` for what stands for it."""
+    setting = BY_NAME.get(name)
+    return setting.to_text(value) if setting else text_of(value)
 
 
 def read_ranges(data: Mapping[str, Any]) -> dict[str, Range]:
@@ -166,8 +172,8 @@ def _numeric(key: str, given: Mapping[str, Any]) -> tuple[str, Range]:
     (setting, low), (_, high) = (resolve_value(key, given[bound]) for bound in ("min", "max"))
     if isinstance(low, (bool, str)) or isinstance(high, (bool, str)):
         raise SpecError(f"ranges.{key}: {setting.name} is {setting.expected()}: give a list")
-    if setting.auto is not None and setting.auto in (low, high):
-        raise SpecError(f"ranges.{key}: {low} stands for auto, which no range goes from or to")
+    if setting.auto in (low, high):
+        raise SpecError(f"ranges.{key}: {AUTO} is no bound: give a list, or min >= 1")
     if not low < high:
         raise SpecError(f"ranges.{key}: expected min < max, got {low} and {high}")
     scaling = _scaling(key, given.get("scaling", "Auto"), setting, low, high)

@@ -13,18 +13,18 @@ ADVICE_NAME = "lr_finder.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LrAdvice:
-    """A learning rate to train with, and a range to search."""
+    """A learning rate to train with, and a range to search; no numbers where none is better."""
 
-    suggested: float
-    low: float
-    high: float
+    suggested: float | None
+    low: float | None
+    high: float | None
     picture: Path  # loss over learning rate
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `-o json`."""
         return {
             "suggested": self.suggested,
-            "range": [self.low, self.high],
+            "range": None if self.low is None else [self.low, self.high],
             "picture": str(self.picture),
         }
 
@@ -34,12 +34,12 @@ def read_lr_advice(folder: Path) -> LrAdvice:
     data_dir = OptMl(folder).output_data_dir
     data = read_json(data_dir / ADVICE_NAME, SpecError)
     try:
+        picture = data_dir / str(data["picture"])
+        if data["suggested"] is None:
+            return LrAdvice(suggested=None, low=None, high=None, picture=picture)
         low, high = data["range"]
         return LrAdvice(
-            suggested=float(data["suggested"]),
-            low=float(low),
-            high=float(high),
-            picture=data_dir / str(data["picture"]),
+            suggested=float(data["suggested"]), low=float(low), high=float(high), picture=picture
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SpecError(f"{data_dir / ADVICE_NAME} is not one we know: {error!r}") from error
@@ -47,6 +47,13 @@ def read_lr_advice(folder: Path) -> LrAdvice:
 
 def advice_text(advice: LrAdvice, job: Path) -> str:
     """For a person: the value, the range as a tuning description has it, the next command."""
+    if advice.suggested is None:
+        return "\n".join(
+            [
+                "lr:      none is suggested: the loss fell by no more than its noise",
+                f"picture: {advice.picture}",
+            ]
+        )
     return "\n".join(
         [
             f"lr:      {advice.suggested:.3g}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contract.errors import JobError, SpecError, UsageError
 from contract.opt_ml import OptMl
-from contract.ranges import text_of
+from contract.ranges import text_for
 from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
 from contract.tuning import TUNING_KEY, TuningSpec
 from control.runs import Run, find_run, list_runs
@@ -101,7 +101,7 @@ def best_of(found: StudyRun) -> tuple[Trial, dict[str, str]]:
     trial = found.study.best_trial if found.study else None
     if trial is None:
         raise UsageError(f"{found.run.folder}: no trial of this study has come to an end yet")
-    return trial, {name: text_of(value) for name, value in trial.hyperparameters.items()}
+    return trial, {name: text_for(name, value) for name, value in trial.hyperparameters.items()}
 
 
 def find_parents(runs: Path, tuning: Tuning) -> list[StudyRun]:

@@ -11,6 +11,7 @@ from contract.ranges import (
     ContinuousRange,
     IntegerRange,
     Range,
+    text_for,
     text_of,
 )
 from contract.tuning import NAME_PATTERN, TuningSpec
@@ -139,7 +140,7 @@ def _ranges(ranges: Mapping[str, Range]) -> Request:
     request: Request = {}
     for name, one in ranges.items():
         if isinstance(one, CategoricalRange):
-            values = [text_of(value) for value in one.values]
+            values = [text_for(name, value) for value in one.values]
             request.setdefault("CategoricalParameterRanges", []).append(
                 {"Name": name, "Values": values}
             )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.ranges import CategoricalRange, Range, text_of
+from contract.ranges import CategoricalRange, Range, text_for
 from contract.setting import Value
 from contract.study import Study, Trial
 from contract.tuning import TuningSpec
@@ -25,7 +25,7 @@ def search_lines(spec: TuningSpec) -> list[str]:
     lines = [
         f"study            {spec.name}: {trials}, {together}{budget}",
         f"objective        {spec.objective.goal} {spec.objective.metric}",
-        *(f"range            {name} = {range_text(one)}" for name, one in spec.ranges.items()),
+        *(f"range            {key} = {range_text(key, one)}" for key, one in spec.ranges.items()),
     ]
     if spec.num_combinations is not None:
         lines.append(f"combinations     {spec.num_combinations}")
@@ -41,10 +41,10 @@ def search_lines(spec: TuningSpec) -> list[str]:
     return lines
 
 
-def range_text(one: Range) -> str:
+def range_text(name: str, one: Range) -> str:
     """`0.001 to 0.1, Logarithmic` or `32 | 64`."""
     if isinstance(one, CategoricalRange):
-        return " | ".join(text_of(value) for value in one.values)
+        return " | ".join(text_for(name, value) for value in one.values)
     return f"{one.minimum} to {one.maximum}, {one.scaling}"
 
 
@@ -60,7 +60,8 @@ def study_text(found: StudyRun, job: Path | None = None) -> str:
     best = study.best_trial
     if best is not None:
         lines.append(f"best:    trial {best.number}, {_objective(study, best)}")
-        lines += [f"           {name} = {text_of(v)}" for name, v in best.hyperparameters.items()]
+        given = best.hyperparameters.items()
+        lines += [f"           {name} = {text_for(name, value)}" for name, value in given]
     if study.importances:
         shares = sorted(study.importances.items(), key=lambda item: -item[1])
         lines.append("matters: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
@@ -97,23 +98,23 @@ def _by_objective(study: Study) -> list[Trial]:
 
 
 def _row(study: Study, trial: Trial) -> tuple[str, ...]:
-    values = [trial.hyperparameters.get(name) for name in study.spec.ranges]
+    values = [(name, trial.hyperparameters.get(name)) for name in study.spec.ranges]
     waits = trial.status == "InProgress" and study.status != "InProgress"  # for the next session
     return (
         "*" if trial.number == study.best else "",
         str(trial.number),
-        *(_short(value) for value in values),
-        _short(trial.objective),
+        *(_short(name, value) for name, value in values),
+        _short("", trial.objective),
         "Waiting" if waits else trial.status,
         str(len(trial.curves) or "-"),
         duration(trial.seconds),
     )
 
 
-def _short(value: Value | None) -> str:
+def _short(name: str, value: Value | None) -> str:
     if value is None:
         return "-"
-    return format(value, SIGNIFICANT) if isinstance(value, float) else text_of(value)
+    return format(value, SIGNIFICANT) if isinstance(value, float) else text_for(name, value)
 
 
 def _objective(study: Study, trial: Trial) -> str:

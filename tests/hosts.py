@@ -12,6 +12,7 @@ from pathlib import Path
 from serving import free_port
 from training import REPOSITORY, TINY, WAIT_SECONDS
 
+from contract.aliases import is_reserved
 from contract.opt_ml import write_job
 
 # Names that resolve everywhere. Sorted, so the first one leads.
@@ -56,13 +57,18 @@ def lay_out_hosts(
     folder: Path, channels: Sequence[Mapping[str, Path]], **changes: str
 ) -> list[Path]:
     """One /opt/ml a host, `channels` by host. `changes` are hyperparameters."""
-    given = {**TINY, **{name.replace("_", "-"): text for name, text in changes.items()}}
+    given = {**TINY, **{_name_of(key): text for key, text in changes.items()}}
     hosts = HOSTS[: len(channels)]
     bases = []
     for host, own in zip(hosts, channels, strict=True):
         bases.append(folder / host)
         write_job(bases[-1], given, own, hosts=hosts, current_host=host)
     return bases
+
+
+def _name_of(key: str) -> str:
+    """Reserved names keep their underscore."""
+    return key if is_reserved(key) else key.replace("_", "-")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from contract.ranges import (
     range_to_json,
     read_ranges,
     share_above,
+    text_for,
     text_of,
 )
 
@@ -86,6 +87,19 @@ def test_plain_data_is_read_back_the_same():
     given = {"lr": {"min": 1e-05, "max": 0.1, "scaling": "Linear"}, "pretrained": [True, False]}
     ranges = read_ranges(given)
     assert {name: range_to_json(one) for name, one in ranges.items()} == given
+
+
+def test_auto_stays_a_word():
+    (one,) = read_ranges({"batch_size": ["auto", 32]}).values()
+    assert one.values == (0, 32)
+    assert [text_for("batch-size", value) for value in one.values] == ["auto", "32"]
+    assert [text_for("warmup-epochs", 0), text_for("pretrained", True)] == ["0", "true"]
+
+
+@pytest.mark.parametrize("low", ["auto", 0])
+def test_auto_is_no_bound(low):
+    with pytest.raises(SpecError, match="auto is no bound"):
+        read_ranges({"batch_size": {"min": low, "max": 64}})
 
 
 def test_values_are_told_to_sagemaker_with_every_digit():

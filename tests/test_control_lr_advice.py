@@ -36,6 +36,13 @@ def test_the_advice_is_a_value_a_range_to_search_and_a_picture(left):
     assert read_ranges({"lr": {"min": advice.low, "max": advice.high}})
 
 
+def test_where_no_rate_is_better_none_is_named(left):
+    advice = read_lr_advice(left({**LEFT, "suggested": None, "range": None}))
+    assert "none is suggested" in advice_text(advice, Path("dogs.toml"))
+    assert "--set" not in advice_text(advice, Path("dogs.toml"))
+    assert (advice.to_json()["suggested"], advice.to_json()["range"]) == (None, None)
+
+
 @pytest.mark.parametrize("data", [{}, [], {**LEFT, "range": [1]}, {**LEFT, "suggested": "fast"}])
 def test_advice_of_another_kind_is_refused(left, data):
     with pytest.raises(SpecError, match="not one we know"):

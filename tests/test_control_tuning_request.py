@@ -158,3 +158,11 @@ def test_a_study_in_one_job_has_one_instance():
     )
     with pytest.raises(SpecError, match="runs on 1 instance, got 2"):
         request_for_one_job(Tuning(spec=spec_of(), channels={}, aws=place))
+
+
+def test_batch_size_auto_is_a_word_for_sagemaker_too():
+    request = request_for_tuning_job(tuning_of(ranges={"batch-size": ["auto", 32]}))
+    ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert ranges["CategoricalParameterRanges"] == [
+        {"Name": "batch-size", "Values": ["auto", "32"]}
+    ]

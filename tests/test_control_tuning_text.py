@@ -6,7 +6,7 @@ import pytest
 from tuning import spec_of, three_trials
 
 from control.runs import Run
-from control.study_runs import StudyRun
+from control.study_runs import StudyRun, best_of
 from control.tuning_text import MOST_ROWS, search_lines, study_text, trial_table
 
 
@@ -87,3 +87,15 @@ def test_a_trial_that_was_interrupted_waits_for_the_next_session(status, word):
     begun = dataclasses.replace(study.trials[2], status="InProgress")
     rows = trial_table(dataclasses.replace(study, trials=(begun,))).splitlines()
     assert word in rows[1]
+
+
+def test_batch_size_auto_is_shown_as_a_word(tmp_path):
+    spec = spec_of(ranges={"lr": {"min": 0.001, "max": 0.1}, "batch-size": ["auto", 32]})
+    study = three_trials(spec)
+    values = {"lr": 0.05, "batch-size": 0}
+    trials = [dataclasses.replace(trial, hyperparameters=values) for trial in study.trials]
+    study = dataclasses.replace(study, trials=tuple(trials))
+    assert "range            batch-size = auto | 32" in search_lines(spec)
+    assert trial_table(study).splitlines()[1].split()[:3] == ["0", "0.05", "auto"]
+    assert "batch-size = auto" in study_text(found_of(study, tmp_path))
+    assert best_of(found_of(study, tmp_path))[1]["batch-size"] == "auto"

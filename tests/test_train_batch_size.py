@@ -2,18 +2,31 @@ import json
 import logging
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from training import CPU, flags, job_for, run_job, tiny_run
 
-from train.batch_size import Tried, by_pictures, choose, decide_batch_size, try_sizes
+from train.batch_size import (
+    Trials,
+    Tried,
+    ago,
+    by_pictures,
+    choose,
+    decide_batch_size,
+    try_sizes,
+)
 from train.batch_trial import BatchTrial
 from train.cache import Cache
 from train.channels import read_data
 from train.checkpoint import write_checkpoint
 from train.group import Group
 from train.resume import fingerprint_of, snapshot
+from train.room import Room
 from train.start import start_network
+from train.world import SHARERS
+
+ROOM = Room(limit_bytes=1, size=9, tolerance=1)
 
 
 @pytest.fixture
@@ -73,7 +86,7 @@ def test_trying_steps_changes_neither_weights_nor_random_numbers(ready):
     start, _ = ready(unfreeze="all", ema_decay="0.9", mixup="0.2")
     weights = {name: value.clone() for name, value in start.network.state_dict().items()}
     random = torch.random.get_rng_state()
-    with BatchTrial(start, 3, CPU) as trial:
+    with BatchTrial(start, 3, CPU, Room.of(CPU)) as trial:
         assert trial.images_per_second(4) > 0
         assert trial.images_per_second(2) > 0
     assert torch.equal(random, torch.random.get_rng_state())
@@ -89,7 +102,57 @@ def test_what_was_tried_is_known_to_the_next_job_on_this_machine(ready, caplog, 
             cache = Cache(tmp_path / "cache", 10**6)
             decide_batch_size(start, data, CPU, Group(), None, cache=cache)
     assert "by size 8:" in caplog.messages[0]
-    assert "by size (of an earlier job) 8:" in caplog.messages[1]
+    assert "by size (measured less than an hour ago) 8:" in caplog.messages[1]
+
+
+def test_another_room_is_measured_anew(ready, caplog, tmp_path, monkeypatch):
+    """A GPU, or a memory, that others share now."""
+    with caplog.at_level(logging.INFO, logger="train"):
+        start, data = ready(unfreeze="all")
+        for sharers in ("1", "2"):
+            monkeypatch.setenv(SHARERS, sharers)
+            cache = Cache(tmp_path / "cache", 10**6)
+            decide_batch_size(start, data, CPU, Group(), None, cache=cache)
+    assert "by size 8:" in caplog.messages[1]
+
+
+def test_what_was_tried_is_believed_for_a_day_and_nothing_is_not_kept(tmp_path):
+    tried, clock = [Tried(size=8, images_per_second=5.0)], [1e9]
+
+    def trials():
+        return Trials(Cache(tmp_path, 10**6), {"chip": "x"}, now=lambda: clock[0])
+
+    trials().put([], ROOM)
+    assert trials().get(ROOM) is None
+    trials().put(tried, ROOM)
+    clock[0] += 3 * 3600 + 5
+    assert trials().get(ROOM) == (tried, 3 * 3600 + 5)
+    assert trials().get(replace(ROOM, size=10)) is not None
+    assert trials().get(replace(ROOM, size=11)) is None  # more would fit
+    assert trials().get(replace(ROOM, size=7)) is None
+    clock[0] += 86_400
+    assert trials().get(ROOM) is None
+
+
+def test_the_age_of_a_measurement_is_told_in_hours():
+    assert [ago(seconds) for seconds in (5, 3700, 7300)] == [
+        "less than an hour ago", "1 hour ago", "2 hours ago",
+    ]  # fmt: skip
+
+
+def test_a_size_that_would_not_fit_into_a_hosts_memory_gives_way_to_a_smaller_one(ready):
+    """However much memory the process had before."""
+    start, _ = ready(unfreeze="all", image_size="128")
+    del_me = np.ones(600_000_000, np.uint8)
+    del del_me
+    with BatchTrial(start, 3, CPU, Room(limit_bytes=2**62, size=62)) as trial:
+        assert trial.images_per_second(8) > 0
+        needs = dict(trial.host_peaks)
+    assert 0 < needs[2] < needs[4] < needs[8]
+    room = Room(limit_bytes=(needs[4] + needs[8]) // 2, size=0)
+    with BatchTrial(start, 3, CPU, room) as trial:
+        (tried,) = try_sizes(trial.images_per_second, 64, 60.0)
+    assert tried.size in (2, 4)  # what a step of four took differs from time to time
 
 
 def test_a_job_with_auto_is_the_job_with_its_number(pictures, tmp_path):

@@ -9,7 +9,7 @@ from classifier.preprocess import decode_picture, decode_resized
 from contract.errors import DataError, HyperparameterError
 from contract.hyperparameters import parse_hyperparameters
 from contract.manifest import Preprocess
-from train.features import FeatureTable, Source, compute_features
+from train.features import FeatureTable, Source, close_up, compute_features, compute_rows
 from train.pictures import PictureStore
 from train.standardize import FEATURE_DEVIATION, Standardizer
 from train.trunk_pass import TorchTrunk
@@ -199,3 +199,25 @@ def test_the_finished_network_answers_as_the_head_was_judged(pictures, tmp_path)
     with torch.inference_mode():
         answers = network(torch.from_numpy(np.stack(crops))).softmax(dim=1)
     assert torch.allclose(answers, judged.scores.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4999, 9990, 10_000])
+def test_views_close_up_in_place_where_pictures_were_unreadable(count):
+    table = torch.arange(3 * 10_000 * 2.0).reshape(3, 10_000, 2)
+    expected, memory = table[:, :count].clone(), table.data_ptr()
+    closed = close_up(table, count)
+    assert torch.equal(closed, expected)
+    assert closed.is_contiguous()
+    assert closed.data_ptr() == (memory if count else 0)
+
+
+def test_the_features_of_several_views_are_in_memory_once(network, tmp_path):
+    """Learning takes the table that the trunk has filled."""
+    split = with_broken(tmp_path, 9, 1)
+    source = Source(trunk=TorchTrunk(network, CPU), width=1512, decode=decode,
+                    views=views_for(views="2"))  # fmt: skip
+    rows = compute_rows(source, split.pictures, CPU).rows_NVD
+    assert rows.shape == (9, 2, 1512)
+    assert rows.transpose(0, 1).is_contiguous()
+    table = table_of(network, split, views=views_for(views="2"), max_unreadable=0.1)
+    assert torch.equal(table.views_VND, rows.transpose(0, 1))

@@ -1,25 +1,16 @@
 import json
-import math
 import sys
 
 import numpy as np
 import pytest
+from hosts import lay_out_hosts, run_hosts
 from PIL import Image
 from training import CPU, TINY, job_for, lay_out, run_command, tiny_run
 
-from contract.errors import JobError
 from train.group import Group
 from train.learning import Ready
-from train.lr_finder import (
-    HIGHEST,
-    LOWEST,
-    advise,
-    has_exploded,
-    num_steps,
-    run_lr_finder,
-    smooth,
-    sweep,
-)
+from train.lr_curve import HIGHEST, LOWEST, LrCurve
+from train.lr_finder import num_steps, run_lr_finder, sweep, write_advice
 
 FROZEN = {"unfreeze": "none", "epochs": "1"}
 
@@ -27,57 +18,8 @@ FROZEN = {"unfreeze": "none", "epochs": "1"}
 def found(run):
     """Rates and losses of a sweep over a tiny run."""
     ready = Ready(job=run.job, data=run.data, start=run.start, device=CPU, group=Group())
-    return sweep(run.learner, ready)
-
-
-def falling_then_exploding(middle: float, steps: int = 100):
-    """A loss that falls around `middle`, in a decade to each side, and rises two decades later."""
-    rates = np.geomspace(LOWEST, HIGHEST, steps)
-    away = np.log10(rates / middle)
-    return rates, 4 - 3 / (1 + np.exp(-6 * away)) + 0.5 * np.exp(6 * (away - 2))
-
-
-def test_smoothing_agrees_with_a_plain_loop():
-    losses = np.random.default_rng(0).normal(3, 1, 20)
-    decay, mean = 5 / 6, 0.0
-    for number, loss in enumerate(losses, start=1):
-        mean = decay * mean + (1 - decay) * loss
-        assert smooth(losses, 100)[number - 1] == pytest.approx(mean / (1 - decay**number))
-
-
-def test_a_constant_loss_stays_what_it_is_from_the_first_step_on():
-    assert smooth([2.5] * 9, 100) == pytest.approx([2.5] * 9)
-
-
-@pytest.mark.parametrize("middle", [1e-4, 1e-3, 1e-2, 0.1])
-@pytest.mark.parametrize("steps", [40, 100])
-def test_the_suggestion_is_where_the_loss_falls_fastest(middle, steps):
-    advice = advise(*falling_then_exploding(middle, steps))
-    assert advice.suggested == pytest.approx(middle, rel=0.7)
-    assert advice.low == pytest.approx(advice.suggested / 10, rel=0.1)
-    assert advice.suggested < advice.high <= min(advice.suggested * 10.1, HIGHEST)
-
-
-def test_noise_moves_the_suggestion_by_less_than_a_factor_of_three():
-    rates, losses = falling_then_exploding(0.01)
-    for seed in range(20):
-        noisy = losses + np.random.default_rng(seed).normal(0, 0.15, len(losses))
-        assert 0.0033 < advise(rates, noisy).suggested < 0.03
-
-
-def test_a_sweep_ends_when_the_loss_explodes_or_is_no_number():
-    assert has_exploded([3.0, 2.0, math.nan], 100)
-    assert has_exploded([3.0, math.inf], 100)
-    assert has_exploded([*[1.0] * 10, *[50.0] * 3], 100)
-    assert not has_exploded([*[1.0] * 10, 1.5], 100)
-
-
-def test_what_is_no_number_is_left_out_of_the_advice():
-    rates, losses = falling_then_exploding(0.01)
-    losses[-5:] = math.nan
-    assert np.isfinite(advise(rates, losses).smoothed).all()
-    with pytest.raises(JobError, match="not a number"):
-        advise(rates[:3], np.array([math.nan, math.nan, 1.0]))
+    curve = sweep(run.learner, ready)
+    return curve.rates, curve.losses
 
 
 def test_each_step_has_its_own_rate(pictures, tmp_path):
@@ -135,3 +77,42 @@ def test_a_reserved_hyperparameter_makes_a_job_a_search_for_its_rate(pictures, t
     assert f"lr     {advice['suggested']:g} is suggested" in done.stdout
     assert f"--set lr={advice['suggested']:g}" in done.stdout
     assert not list((base / "model").iterdir())
+
+
+def test_a_sweep_that_shows_nothing_leaves_its_picture_and_says_so(pictures, tmp_path, caplog):
+    job = job_for(pictures, tmp_path)
+    losses = np.random.default_rng(0).lognormal(-4, 1.0, 100)
+    curve = LrCurve.of(np.geomspace(LOWEST, HIGHEST, 100), losses, 3)
+    write_advice(job, curve, images=8)
+    left = json.loads((tmp_path / "output" / "lr_finder.json").read_text())
+    assert (left["suggested"], left["range"], left["images_per_step"]) == (None, None, 8)
+    assert (tmp_path / "output" / left["picture"]).stat().st_size > 1000
+    assert "no learning rate is suggested: in 100 steps of 8 pictures" in caplog.text
+
+
+def test_a_network_that_answers_well_is_swept_to_the_end(pictures, tmp_path):
+    """Its batches differ by far more than a factor of four."""
+    run = tiny_run(pictures, tmp_path, **{**FROZEN, "epochs": "60"}, lr="0.1", label_smoothing="0")
+    run.fit()
+    rates, losses = found(run)
+    assert losses[:10].mean() < 0.1
+    assert rates[-1] > 0.01
+
+
+def test_several_processes_of_a_host_look_for_the_rate_together(pictures, tmp_path):
+    found = {}
+    for count in ("1", "2"):
+        (base,) = lay_out_hosts(
+            tmp_path / count,
+            [{"train": pictures / "train", "validation": pictures / "validation"}],
+            unfreeze="all",
+            processes_per_host=count,
+            kennel_find_lr="true",
+        )
+        ((code, output),) = run_hosts([base])
+        assert code == 0, output
+        assert "steps of 8 pictures" in output
+        found[count] = json.loads((base / "output/data/lr_finder.json").read_text())["points"]
+        assert ("with 2 processes each" in output) == (count == "2")
+    one, two = (np.array(found[count])[:20, 1] for count in ("1", "2"))
+    assert one == pytest.approx(two, rel=1e-3)  # at rates that move next to nothing

@@ -13,11 +13,13 @@ from training import REPOSITORY, run_command
 
 from contract.study import Study, Trial, write_study
 from contract.tuning import TuningSpec
+from train import study_files
 from train.study_axes import ObjectiveScale, RangeAxis
 from train.study_history import best_so_far
+from train.study_lines import describe_range, describe_values
 from train.study_page import build_study_page, write_study_page
 from train.study_story import build_tiles, tell_study, to_duration
-from train.study_table import trials_table
+from train.study_table import best_settings, trials_table
 
 RANGES = {"lr": {"min": 0.001, "max": 0.1}, "batch-size": ["auto", 32, 64, 128]}
 
@@ -205,6 +207,16 @@ def test_places_follow_the_scaling_of_the_range():
     assert places["momentum"].place(middle) == pytest.approx(math.log(0.5 / 0.05) / math.log(100))
     assert places["batch-size"].ticks[0] == (0.0, "auto")
     assert [text for _, text in places["lr"].ticks] == ["0.001", "0.003", "0.01", "0.03", "0.1"]
+
+
+def test_batch_size_auto_is_a_word_in_tables_lines_and_settings():
+    given = spec(static={"arch": "resnet18"})
+    chosen = trial(1, 1.0)
+    whole = Study(spec=given, trials=(chosen,), best=1)
+    assert ",0.001,auto," in study_files.trials_table(whole)
+    assert describe_range("batch-size", given.ranges["batch-size"]) == "auto, 32, 64, 128"
+    assert describe_values(chosen.hyperparameters) == "lr 0.001, batch-size auto"
+    assert "batch-size = &quot;auto&quot;" in best_settings(whole, chosen)
 
 
 def test_one_diverged_trial_does_not_flatten_the_others():

@@ -2,14 +2,14 @@
 
 A frozen trunk: a rule by the number of pictures, since a step of the head costs next to nothing.
 Fine-tuning: steps of several sizes are tried on a copy of the network; what they took is kept in
-the cache, for the next trial of a study. In both cases an epoch keeps enough steps to learn from,
-and of sizes that are about as fast the smallest is taken.
+the cache for a day, for the next trial of a study that has as much memory. In both cases an epoch
+keeps enough steps to learn from, and of sizes that are about as fast the smallest is taken.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from classifier.gpu import find_gpu
-from contract.host import chip_name, free_memory_bytes
+from contract.host import chip_name
 from train.batch_trial import BatchTrial
 from train.cache import Cache, digest_of
 from train.checkpoint import CHECKPOINT_NAME
 from train.data import JobData
 from train.device import Device
+from train.frozen import SPEED_SECONDS
 from train.group import Group
+from train.room import Room
 from train.start import Start
 from train.trunk_cache import versions_of
+from train.world import World
 
 log = logging.getLogger(__name__)
 
@@ -68,34 +71,68 @@ def decide_batch_size(
     if group.is_leader:
         number, why = _of_checkpoint(checkpoint_dir), "as the checkpoint has it"
         if not number:
-            number, why = _decide(start, data, device, group.world.size, cache or Cache.of())
+            number, why = _decide(start, data, device, group.world, cache or Cache.of())
         log.info("batch  %d: %s", number, why)
     number = group.share(number)
     return replace(start, values=replace(start.values, batch_size=number))
 
 
 def _decide(
-    start: Start, data: JobData, device: Device, processes: int, cache: Cache
+    start: Start, data: JobData, device: Device, world: World, cache: Cache
 ) -> tuple[int, str]:
-    count, most = len(data.train), _LARGEST[device.torch.type] * processes
+    count, processes = len(data.train), world.size
+    most = _LARGEST[device.torch.type] * processes
     if start.values.unfreeze == "none":
         number = by_pictures(count, LARGEST_HEAD)
         return number, f"by rule; {_steps(count, number)} of {count:,} pictures"
     largest = max(LEAST, by_pictures(count, most) // processes)
-    shelf = cache.shelf("batch-size", _key(start, len(data.labels), device, largest))
-    known = shelf.get(_NAME)
+    room = Room.of(device, processes=world.local_size)
+    trials = Trials(cache, _key(start, len(data.labels), device, largest, room))
+    known = trials.get(room)
     if known is not None:
-        tried = [Tried(**item) for item in json.loads(known)]
-        return _explain(tried, processes, count, " (of an earlier job)")
-    with BatchTrial(start, len(data.labels), device) as trial:
+        return _explain(known[0], processes, count, f" (measured {ago(known[1])})")
+    with BatchTrial(start, len(data.labels), device, room) as trial:
         limit = _TRIAL_SECONDS[device.torch.type]
         tried = try_sizes(trial.images_per_second, largest, limit)
-    shelf.put(_NAME, json.dumps([asdict(item) for item in tried]).encode())
-    shelf.flush()
+    trials.put(tried, room)
     return _explain(tried, processes, count)
 
 
-def _key(start: Start, num_labels: int, device: Device, largest: int) -> dict[str, Any]:
+class Trials:
+    """What steps took, kept over jobs, not for long: others may have been busy."""
+
+    def __init__(
+        self, cache: Cache, key: Mapping[str, Any], now: Callable[[], float] = time.time
+    ) -> None:
+        self._shelf, self._now = cache.shelf("batch-size", key), now
+
+    def get(self, room: Room) -> tuple[list[Tried], float] | None:
+        """With the seconds since; None: not measured lately, or in another room."""
+        text = self._shelf.get(_NAME)
+        if text is None:
+            return None
+        rows, at, size = json.loads(text)
+        age = self._now() - at
+        is_valid = 0 <= age < SPEED_SECONDS and abs(room.size - size) <= room.tolerance
+        return ([Tried(**row) for row in rows], age) if is_valid else None
+
+    def put(self, tried: Sequence[Tried], room: Room) -> None:
+        """Remember it for the next job, unless nothing fitted: that may have been bad luck."""
+        if tried:
+            text = json.dumps([[asdict(item) for item in tried], self._now(), room.size])
+            self._shelf.put(_NAME, text.encode())
+            self._shelf.flush()
+
+
+def ago(seconds: float) -> str:
+    """`3 hours ago`."""
+    hours = int(seconds // 3600)
+    if not hours:
+        return "less than an hour ago"
+    return f"{hours} hour{'s' if hours > 1 else ''} ago"
+
+
+def _key(start: Start, num_labels: int, device: Device, largest: int, room: Room) -> dict[str, Any]:
     """What the speed of a step depends on. Trials of a study shall not differ by noise in it."""
     values = start.values
     return {
@@ -110,7 +147,7 @@ def _key(start: Start, num_labels: int, device: Device, largest: int) -> dict[st
         "dtype": str(device.dtype),
         "chip": find_gpu().why if device.is_cuda else chip_name(),
         "threads": device.cpus,
-        "free_memory": free_memory_bytes().bit_length(),
+        "sharers": room.sharers,
         **versions_of("torch", "torchvision"),
     }
 

@@ -2,10 +2,8 @@
 
 import copy
 import gc
-import resource
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -14,15 +12,16 @@ import numpy as np
 import torch
 
 from classifier.network import set_training
-from contract.host import free_memory_bytes
 from train.batches import Batch, Order
 from train.device import Device
 from train.loop import Fit, Task, train_step
+from train.memory import give_back_freed_memory
+from train.peak import PeakMemory, is_out_of_memory, resident_now
+from train.room import Room
 from train.start import Start
 
-_LEFT_FREE = 0.1  # of a GPU's memory
-_HOST_SHARE = 0.4  # of free memory: half of it is for decoded pictures
 _TIMED_STEPS = {"cpu": 2, "cuda": 5}
+_FIRST = (2, 4)  # pictures of the steps that only show what a picture takes of a host's memory
 
 
 class BatchTrial:
@@ -31,18 +30,28 @@ class BatchTrial:
     Random streams are left as they were, and so is the network.
     """
 
-    def __init__(self, start: Start, num_classes: int, device: Device) -> None:
+    def __init__(self, start: Start, num_classes: int, device: Device, room: Room) -> None:
         self._side_px, self._num_classes = start.preprocess.crop_px, num_classes
         self._device, self._values = device, start.values
         self._network = copy.deepcopy(start.network).to(device.torch)
         self._is_warm = False
-        self._limit_bytes = _HOST_SHARE * free_memory_bytes()
-        self._bytes_each = 0.0  # of the host's memory, for each picture of a step
+        self._limit_bytes = room.limit_bytes
+        self.host_peaks: dict[int, int] = {}  # of a host's memory, by pictures of a step
+        self._at_first = 0  # of a host's memory
+        learning = [item for item in self._network.parameters() if item.requires_grad]
+        self._gradient_bytes = sum(item.numel() * item.element_size() for item in learning)
         self._cleanup = ExitStack()
 
     def __enter__(self) -> "BatchTrial":
         devices = [torch.cuda.current_device()] if self._device.is_cuda else []
         self._cleanup.enter_context(torch.random.fork_rng(devices=devices))
+        self._empty()
+        if self._device.is_cuda:
+            # A size that does not fit must not take from whoever measures beside us.
+            _, total = torch.cuda.mem_get_info()
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self._limit_bytes / total))
+            self._cleanup.callback(torch.cuda.set_per_process_memory_fraction, 1.0)
+        self._at_first = resident_now()
         return self
 
     def __exit__(
@@ -57,26 +66,45 @@ class BatchTrial:
 
     def images_per_second(self, size: int) -> float | None:
         """Of steps of `size` pictures; None: too much for the memory, with some left free."""
-        if not self._device.is_cuda:
-            if size * self._bytes_each > self._limit_bytes:
-                return None
-            before = _peak_bytes()
-            rate = self._measure(size)
-            self._bytes_each = max(self._bytes_each, (_peak_bytes() - before) / size)
-            return rate
         self._empty()
-        torch.cuda.reset_peak_memory_stats()
-        free, total = torch.cuda.mem_get_info()
-        before = torch.cuda.memory_reserved()
-        try:
-            rate = self._measure(size)
-        except torch.OutOfMemoryError:
-            rate = None
-        taken = torch.cuda.max_memory_reserved() - before
-        self._empty()
-        return rate if taken <= free - _LEFT_FREE * total else None
+        if self._device.is_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            rate = _unless_full(partial(self._measure, size))
+            peak = torch.cuda.max_memory_reserved()
+            self._empty()
+            return rate if peak <= self._limit_bytes else None
+        for few in _FIRST:
+            if few < size and few not in self.host_peaks:
+                self._on_host(few, partial(self._measure, few, steps=1))
+        return self._on_host(size, partial(self._measure, size))
 
-    def _measure(self, size: int) -> float:
+    def _on_host(self, size: int, measure: Callable[[], float]) -> float | None:
+        """A host that is full kills processes, so a size that would not fit is not tried."""
+        if self._expected_bytes(size) > self._limit_bytes:
+            return None
+        self._empty()
+        with PeakMemory() as peak:
+            rate = _unless_full(measure)
+        if rate is None:
+            return None
+        self.host_peaks[size] = max(0, peak.bytes - self._at_first)
+        return rate if self.host_peaks[size] <= self._limit_bytes else None
+
+    def _expected_bytes(self, size: int) -> float:
+        """By the two sizes below: pictures take as much each, weights and gradients the same."""
+        if size in self.host_peaks:
+            return self.host_peaks[size]
+        below = sorted(known for known in self.host_peaks if known < size)
+        if not below:
+            return 0.0
+        if len(below) == 1:
+            fixed = min(self._gradient_bytes, self.host_peaks[below[0]])
+            return fixed + (self.host_peaks[below[0]] - fixed) * size / below[0]
+        few, many = below[-2:]
+        each = max(0.0, (self.host_peaks[many] - self.host_peaks[few]) / (many - few))
+        return self.host_peaks[many] + each * (size - many)
+
+    def _measure(self, size: int, steps: int | None = None) -> float:
         """The fastest of a few steps: whatever else the machine does only slows them."""
         state = Fit(task=self._task(size), values=self._values, device=self._device)
         state.task.set_training()
@@ -84,7 +112,7 @@ class BatchTrial:
         if self._device.is_cuda or not self._is_warm:
             self._seconds(state, batch)
             self._is_warm = True
-        times = range(_TIMED_STEPS[self._device.torch.type])
+        times = range(steps or _TIMED_STEPS[self._device.torch.type])
         return size / min(self._seconds(state, batch) for _ in times)
 
     def _seconds(self, state: Fit, batch: Batch) -> float:
@@ -104,6 +132,8 @@ class BatchTrial:
         gc.collect()
         if self._device.is_cuda:
             torch.cuda.empty_cache()
+        else:
+            give_back_freed_memory()
 
 
 class _Noise:
@@ -122,7 +152,11 @@ class _Noise:
             yield Batch(torch.from_numpy(pixels), targets, torch.arange(len(targets)), targets)
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process ever had."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _unless_full(measure: Callable[[], float]) -> float | None:
+    """None where there is not enough memory."""
+    try:
+        return measure()
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
+            return None
+        raise

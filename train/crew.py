@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from contract.host import cpu_limit
 from train.orders import Line, TrialOrder
 from train.record import Record
+from train.world import SHARERS
 
 if TYPE_CHECKING:  # it takes a second: optuna; meanwhile workers can load torch
     from train.study import Claim
@@ -99,8 +100,10 @@ class Crew:
         # The same code as ours; -P: not what is called `train` in the working folder.
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         variables = {**os.environ, "PYTHONPATH": path}
+        gpus = max(1, len(self._gpus))
+        variables[SHARERS] = str(len(range(index % gpus, self.size, gpus)))
         if self._gpus:
-            variables[_VISIBLE] = self._gpus[index % len(self._gpus)]
+            variables[_VISIBLE] = self._gpus[index % gpus]
         cpus = ",".join(map(str, self._shares[index]))
         command = [sys.executable, "-P", "-m", "train.worker", "--socket", str(theirs.fileno())]
         with theirs:

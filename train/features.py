@@ -23,6 +23,8 @@ from train.views import Views
 
 log = logging.getLogger(__name__)
 
+_MOVED_ROWS = 4096  # at a time, where rows close up
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTable:
@@ -98,7 +100,9 @@ def compute_rows(
 ) -> Rows:
     """Run the trunk once over every readable picture (and view)."""
     views = source.views.num_views if source.views else 1
-    table = torch.empty(len(pictures), views, source.width, device=device.torch)
+    # In memory view by view, as learning wants them: it may be too much to have twice.
+    table_VND = torch.empty(views, len(pictures), source.width, device=device.torch)
+    table = table_VND.transpose(0, 1)
     found, shelf = Rows(rows_NVD=table), source.shelf
 
     def keep(places: Sequence[int]) -> None:
@@ -124,8 +128,20 @@ def compute_rows(
                     found.num_known += 1
     finally:  # who is told to stop meanwhile keeps what there is
         source.finish()
-    found.rows_NVD = table[: len(found.indices)]
+    found.rows_NVD = close_up(table_VND, len(found.indices)).transpose(0, 1)
     return found
+
+
+def close_up(table_VND: Tensor, count: int) -> Tensor:
+    """The first `count` pictures of each view, contiguous, within the memory that they are in."""
+    views, pictures, width = table_VND.shape
+    rows = table_VND.view(views * pictures, width)
+    for view in range(1, views if count < pictures else 0):
+        for start in range(0, count, _MOVED_ROWS):
+            size = min(_MOVED_ROWS, count - start)
+            source, target = view * pictures + start, view * count + start
+            rows[target : target + size] = rows[source : source + size].clone()  # may overlap
+    return rows[: views * count].view(views, count, width)
 
 
 def compute_features(
@@ -172,8 +188,14 @@ def _pool_rows(rows_NVD: Tensor, read: list[int], group: Group) -> Tensor:
 
     `read`: which pictures of the split the rows belong to.
     """
-    if not group.is_alone:
-        indices = [index for part in group.gather(read) for index in part]
-        parts = group.collect(rows_NVD.cpu())
-        rows_NVD = torch.cat(parts)[np.argsort(indices)] if parts else rows_NVD[:0]
-    return rows_NVD.transpose(0, 1).contiguous()
+    if group.is_alone:
+        return rows_NVD.transpose(0, 1).contiguous()  # which they are, see `compute_rows`
+    owned = group.gather(read)
+    places = np.argsort(np.argsort([index for part in owned for index in part]))
+    bounds = np.cumsum([0, *(len(part) for part in owned)])
+    count = len(places) if group.is_leader else 0
+    pooled_VND = torch.empty(rows_NVD.shape[1], count, rows_NVD.shape[2], dtype=rows_NVD.dtype)
+    for view, target in enumerate(pooled_VND):  # one at a time: all of them may be a lot
+        for rank, part in enumerate(group.collect(rows_NVD[:, view].cpu())):
+            target[places[bounds[rank] : bounds[rank + 1]]] = part
+    return pooled_VND

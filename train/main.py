@@ -84,38 +84,31 @@ def _attempt(
 
 def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
     limit_spinning()
-    if _run_special(job):
+    if TUNING_KEY in job.hyperparameters.reserved:
+        from train.tuner import run_study
+
+        with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
+            run_study(job, Path(work_dir))
         return
+    finds_lr = _finds_lr(job)
     from train.launch import num_processes, run_processes
 
     count = num_processes(job.hyperparameters.values)
     if count > 1:
         run_processes(job, arguments, count)
         return
-    from train.process import run_process  # takes seconds: torch
-
     with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
+        if finds_lr:
+            from train.lr_finder import run_lr_finder
+
+            run_lr_finder(job, Path(work_dir))
+            return
+        from train.process import run_process  # takes seconds: torch
+
         # SDK Local Mode gives containers a terminal; bars belong to people at their own.
         run_process(
             job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
         )
-
-
-def _run_special(job: TrainingJob) -> bool:
-    """Run what is more than one training: a study, or the learning rate finder."""
-    is_study = TUNING_KEY in job.hyperparameters.reserved
-    if not is_study and not _finds_lr(job):
-        return False
-    with tempfile.TemporaryDirectory(prefix="kennel-train-") as work_dir:
-        if is_study:
-            from train.tuner import run_study
-
-            run_study(job, Path(work_dir))
-        else:
-            from train.lr_finder import run_lr_finder
-
-            run_lr_finder(job, Path(work_dir))
-    return True
 
 
 def _finds_lr(job: TrainingJob) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.errors import HostError, KennelError
 from contract.job import TrainingJob
-from contract.ranges import text_of
+from contract.ranges import text_for
 from contract.setting import Value
 from contract.study import Trial, TrialStatus
 from train.completion import best_of, why_complete, why_hopeless
@@ -126,7 +126,7 @@ class Master:
             hand.order(self._order(claim.number, claim.values))
 
     def _order(self, number: int, values: Mapping[str, Value]) -> TrialOrder:
-        texts = {name: text_of(value) for name, value in values.items()}
+        texts = {name: text_for(name, value) for name, value in values.items()}
         folder = self._ledger.checkpoints(number)
         is_first, self._has_told = not self._has_told, True
         return TrialOrder(

@@ -25,3 +25,10 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
         return False
     is_kept = set_option(_MMAP_THRESHOLD, _LARGEST) or set_option(_MMAP_MAX, 0)
     return bool(is_kept and set_option(_TRIM_THRESHOLD, _LARGEST))
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what is free now, so that what is taken next can be seen."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc
+        trim(0)

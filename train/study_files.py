@@ -9,7 +9,7 @@ from pathlib import Path
 from contract.files import write_text
 from contract.manifest import REPORT_NAME
 from contract.metrics import METRIC_BY_NAME
-from contract.ranges import text_of
+from contract.ranges import text_for
 from contract.study import STUDY_NAME, Study, Trial, write_study
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def _row(trial: Trial, ranges: list[str], metrics: list[str]) -> list[object]:
         trial.number,
         trial.status,
         "" if trial.objective is None else trial.objective,
-        *(text_of(values[name]) if name in values else "" for name in ranges),
+        *(text_for(name, values[name]) if name in values else "" for name in ranges),
         *(trial.metrics.get(name, "") for name in metrics),
         round(trial.seconds, 3),
         trial.started_at,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from contract.metrics import METRIC_BY_NAME, format_metric
-from contract.ranges import CategoricalRange, Range, text_of
+from contract.ranges import CategoricalRange, Range, text_for
 from contract.setting import Value
 from contract.study import Study, Trial
 from contract.tuning import TuningSpec
@@ -28,7 +28,7 @@ def tell_beginning(spec: TuningSpec, place: "Place", num_ended: int) -> None:
         spec.name, spec.strategy, word, objective.metric, spec.num_jobs, at_once,
     )  # fmt: skip
     for name, one in spec.ranges.items():
-        log.info("search %s %s", name, describe_range(one))
+        log.info("search %s %s", name, describe_range(name, one))
     for line in tuning_warnings(spec):
         log.warning("warning: %s", line)
     if place.is_shared:
@@ -37,10 +37,10 @@ def tell_beginning(spec: TuningSpec, place: "Place", num_ended: int) -> None:
         log.info("resume %d of %d trials are done", num_ended, spec.num_jobs)
 
 
-def describe_range(one: Range) -> str:
+def describe_range(name: str, one: Range) -> str:
     """`0.001 to 0.1, logarithmic`, or the values."""
     if isinstance(one, CategoricalRange):
-        return ", ".join(text_of(value) for value in one.values)
+        return ", ".join(text_for(name, value) for value in one.values)
     scale = {"Logarithmic": ", logarithmic", "ReverseLogarithmic": ", reverse logarithmic"}
     return f"{one.minimum:g} to {one.maximum:g}{scale.get(one.scaling, '')}"
 
@@ -89,7 +89,7 @@ def trial_line(spec: TuningSpec, trial: Trial, best: Trial | None) -> str:
 def describe_values(values: Mapping[str, Value]) -> str:
     """`lr 0.0123, batch-size 64`."""
     return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {text_of(value)}"
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {text_for(name, value)}"
         for name, value in values.items()
     )
 

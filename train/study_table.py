@@ -3,8 +3,8 @@
 import json
 
 from contract.hyperparameters import BY_NAME
-from contract.ranges import CategoricalRange, Range
-from contract.setting import Value
+from contract.ranges import CategoricalRange, Range, text_for
+from contract.setting import AUTO, Value
 from contract.study import Study, Trial
 from train.page_parts import to_pairs, to_text
 from train.study_story import to_word
@@ -70,14 +70,16 @@ def best_settings(study: Study, best: Trial) -> str:
     lines = ["[hyperparameters]"]
     for name, text in study.spec.static.items():
         setting = BY_NAME.get(name)
-        lines.append(f"{name} = {_toml(setting.parse(text) if setting else text)}")
-    lines += [f"{name} = {_toml(value)}" for name, value in best.hyperparameters.items()]
+        lines.append(f"{name} = {_toml(name, setting.parse(text) if setting else text)}")
+    lines += [f"{name} = {_toml(name, value)}" for name, value in best.hyperparameters.items()]
     return f"<pre>{'<br>'.join(to_text(line) for line in lines)}</pre>"
 
 
-def _toml(value: Value) -> str:
+def _toml(name: str, value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if text_for(name, value) == AUTO:
+        return json.dumps(AUTO)
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 

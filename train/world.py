@@ -9,6 +9,8 @@ from contract.job import Cluster
 
 # Set by train/launch.py for the processes that it starts on one host.
 LOCAL_RANK, LOCAL_SIZE, PORT = "KENNEL_LOCAL_RANK", "KENNEL_LOCAL_SIZE", "KENNEL_PORT"
+# Set by train/crew.py: workers of a study that share the GPU of one, or the memory of a CPU.
+SHARERS = "KENNEL_DEVICE_WORKERS"
 DEFAULT_PORT = 7777  # what AWS's containers use (CONTRACT A.9.1)
 
 
