@@ -43,11 +43,14 @@ class Combiner:
         call = _Call(images_NHWC)
         with self._changed:
             self._waiting.append(call)
-            self._changed.wait_for(lambda: call.is_done or not self._is_busy)
-            if not call.is_done:
+        # Whoever wakes first computes for those that came first, which may not be itself.
+        while not call.is_done:
+            with self._changed:
+                self._changed.wait_for(lambda: call.is_done or not self._is_busy)
+                if call.is_done:
+                    break
                 batch = self._take()
                 self._is_busy = True
-        if not call.is_done:
             self._run(batch)
         if call.error is not None:
             raise call.error

@@ -77,7 +77,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path):
 
 
 def test_a_run_in_progress_stays_so_while_its_process_lives(runs):
-    run = replace(read_run(runs / "0002-dogs"), status="InProgress", pid=os.getpid())
+    run = replace(read_run(runs / "0002-dogs"), status="InProgress", pid=os.getppid())
     write_run(run)
     assert read_run(run.folder).status == "InProgress"
 
