@@ -113,7 +113,8 @@ def _quantize_after(start: Start, data: JobData, learner: Learner, device: Devic
         return None
     network, frozen = learner.network, learner.frozen
     try:
-        pictures = _decoded(_calibration(data), start.preprocess, start.values.quantize)
+        fewest = _fewest(start.values.quantize)
+        pictures = _decoded(_calibration(data), start.preprocess, fewest)
         side = start.preprocess.crop_px
         f32 = frozen.graphs.f32 if frozen else TrunkGraph.of(network, side, threads=device.cpus)
         return f32.quantized(pictures).with_head(network)
@@ -171,7 +172,7 @@ def _check(
 def _quantize_first(start: Start, data: JobData, graphs: TrunkCache) -> TrunkGraph:
     """Raises QuantizeError: too few pictures, an unknown layer, or a trunk that int8 spoils."""
     started, wanted = time.perf_counter(), start.values.quantize
-    fewest = FEWEST_PICTURES if wanted == "auto" else 1
+    fewest = _fewest(wanted)
     contents = _calibration(data)
 
     def make(recipe: str) -> tuple[TrunkGraph, Facts]:
@@ -226,6 +227,11 @@ def _decoded(contents: Sequence[bytes], preprocess: Preprocess, fewest: int) -> 
             readable.append(decode_picture(content, preprocess))
     _refuse_few(len(readable), fewest)
     return np.stack(readable)
+
+
+def _fewest(wanted: str) -> int:
+    """Pictures to calibrate on: who asks for int8 by name gets it from one."""
+    return FEWEST_PICTURES if wanted == "auto" else 1
 
 
 def _refuse_few(count: int, fewest: int) -> None:
