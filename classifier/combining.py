@@ -44,7 +44,7 @@ class Combiner:
         with self._changed:
             self._waiting.append(call)
         # Whoever wakes first computes for those that came first, which may not be itself.
-        while not call.is_done:
+        while True:
             with self._changed:
                 self._changed.wait_for(lambda: call.is_done or not self._is_busy)
                 if call.is_done:
