@@ -128,6 +128,9 @@ class Job:
         """Wait a little, then see what is new."""
         time.sleep(_POLL_SECONDS)
         self._see_end(os.WNOHANG)
+        if self._since is not None and not self.has_ended:
+            # Once more: a child that was being forked at the stop has been seen to stay stopped.
+            os.killpg(self._process.pid, signal.SIGCONT)
         if not self.has_ended and self.seconds > LIMIT_SECONDS:
             self.stop()
             raise SystemExit(f"{self.name} takes more than {LIMIT_SECONDS:g} s; see {self.log}")
