@@ -1,6 +1,7 @@
 """Studies in their storage: what is asked, what is told, who may ask. The oracle is optuna."""
 
 import math
+from contextlib import closing
 from dataclasses import replace
 from itertools import product
 
@@ -122,10 +123,10 @@ def test_a_grid_is_walked_once_by_two_masters_together(tmp_path):
 
 def test_processes_that_share_a_study_run_each_number_once_those_given_back_first(shared_url):
     spec = spec_of(max_jobs=20, strategy="Random")
-    study = OpenStudy(spec, Place(url=shared_url, is_shared=True))
-    study.begin({})
-    for one in [claim(study) for _ in range(8)]:
-        study.release(one)
+    with closing(OpenStudy(spec, Place(url=shared_url, is_shared=True))) as study:
+        study.begin({})
+        for one in [claim(study) for _ in range(8)]:
+            study.release(one)
     lists = claimers(spec, shared_url, 3)
     assert sorted(number for numbers in lists for number in numbers) == list(range(1, 21))
 
@@ -206,6 +207,20 @@ def test_a_warm_start_is_known_by_its_trials_not_by_its_folder(tmp_path):
     begin("there", [0.02, 0.05, 0.06])  # the parent has gone on
     with pytest.raises(SpecError, match=r"a warm start from other trials \(parent:2 differ"):
         begin("elsewhere", [0.02, 0.04])
+
+
+def test_two_parents_of_one_name_are_told_apart(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    parents = [
+        parent_of(folder, [value]) for folder, value in zip(folders, (0.02, 0.03), strict=True)
+    ]
+    read = read_parents(spec_of(ranges={"lr": RANGES["lr"]}, warm_start={"parents": parents}), None)
+    assert {name: one.objective for name, one in read.items()} == {
+        "parent:1": 0.02,
+        "parent-2:1": 0.03,
+    }
 
 
 def run_all_lr(study):

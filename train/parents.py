@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 def read_parents(spec: TuningSpec, checkpoint_dir: Path | None) -> dict[str, Trial]:
-    """Completed trials of the parents whose values lie in our ranges, by `PARENT:NUMBER`.
+    """Completed trials of the parents whose values lie in our ranges, by `STUDY:NUMBER`.
+
+    They are named by the parent's study and not by its folder, which another host has elsewhere;
+    a second parent of the same name counts up, `STUDY-2:NUMBER`.
 
     A hyperparameter that a parent did not search has the value that all its trials had. Both types
     of warm start read alike: SageMaker's differ in what may have changed between the jobs.
@@ -25,6 +28,7 @@ def read_parents(spec: TuningSpec, checkpoint_dir: Path | None) -> dict[str, Tri
     if spec.warm_start is None:
         return {}
     found: dict[str, Trial] = {}
+    names: list[str] = []
     for parent in spec.warm_start.parents:
         study = read_study(_find(parent, checkpoint_dir))
         if study.spec.objective != spec.objective:
@@ -35,7 +39,10 @@ def read_parents(spec: TuningSpec, checkpoint_dir: Path | None) -> dict[str, Tri
             )
         done = [one for one in study.trials if one.status == "Completed"]
         fitting = [one for trial in done if (one := _fit(spec, study, trial)) is not None]
-        found |= {f"{parent}:{one.number}": one for one in fitting}
+        names.append(study.spec.name)
+        times = names.count(study.spec.name)
+        name = study.spec.name if times == 1 else f"{study.spec.name}-{times}"
+        found |= {f"{name}:{one.number}": one for one in fitting}
         left_out = len(done) - len(fitting)
         log.info(
             "warm   %d trials of %s%s",

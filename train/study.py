@@ -68,6 +68,11 @@ class OpenStudy:
             self._is_creator = True
             self._study = self._load()
 
+    def close(self) -> None:
+        """Let go of the database; what is asked later connects again."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
     def _load(self) -> optuna.Study:
         options: dict[str, Any] = {
             "study_name": self.spec.name,

@@ -6,6 +6,7 @@ Nothing here needs torch: the workers load it. Several such jobs may share one s
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from contract.errors import HyperparameterError, JobError
@@ -67,7 +68,8 @@ def _run(job: TrainingJob, spec: TuningSpec, shared_url: str, work_dir: Path) ->
             else:
                 study = OpenStudy(spec, Place.of_file(take_up(job, work_dir)))
                 study.begin(parents)
-            Master(job, study, crew, stop, work_dir).run()
+            with closing(study):
+                Master(job, study, crew, stop, work_dir).run()
         finally:
             crew.end()
 
