@@ -37,7 +37,7 @@ demo: $(VENV)/.run-installed ## train on handwritten digits, serve them, ask: on
 	$(BIN)/kennel demo
 
 test: lint ## ruff, mypy and every test that needs no GPU, Docker or AWS
-	$(BIN)/python -m pytest -m "not gpu and not container"
+	$(BIN)/python -m pytest -m "not gpu and not container" -n 2 --dist loadfile
 
 lint: $(VENV)/.dev-installed ## ruff, ruff format and mypy alone
 	$(BIN)/ruff check .

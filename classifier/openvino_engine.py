@@ -196,4 +196,10 @@ _core_lock = threading.Lock()
 
 @functools.cache
 def _make_core() -> Any:
-    return import_openvino().Core()
+    openvino = import_openvino()
+    # Its table of numpy types is built at the first look, with the interpreter's lock let go
+    # meanwhile: two threads that look first together wait for each other for ever, and stop all
+    # others with them (openvino 2026.4.1). So it is looked at here, before there are threads.
+    openvino.Type.f32.to_dtype()
+    openvino.Tensor(np.zeros(1, np.float32))
+    return openvino.Core()

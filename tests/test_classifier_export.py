@@ -90,6 +90,34 @@ def test_a_process_survives_a_signal_after_engines_came_and_went():
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
+FIRST_LOOKS_AT_ONCE = """
+import faulthandler, sys, threading
+from pathlib import Path
+from classifier.bundle import read_bundle
+from classifier.openvino_engine import compile_graph, import_openvino, read_graph
+from contract.manifest import GRAPH_NAME
+faulthandler.dump_traceback_later(20, exit=True)  # works while nobody has the interpreter's lock
+sys.setswitchinterval(1e-6)
+compiled = compile_graph(read_graph(Path(sys.argv[1]) / GRAPH_NAME))
+barrier = threading.Barrier(8)
+def look():
+    barrier.wait()
+    import_openvino().Type.f32.to_dtype()  # as the first question of a request does
+threads = [threading.Thread(target=look) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("answered")
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_threads_that_ask_first_together_do_not_wait_for_each_other_for_ever(attempt):
+    done = run_command([sys.executable, "-c", FIRST_LOOKS_AT_ONCE, str(colour_bundle())])
+    assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr
+
+
 def tiny_network():
     torch.manual_seed(0)
     return build_network("squeezenet1_1", 3, image_size=32)

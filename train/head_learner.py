@@ -30,6 +30,10 @@ from train.standardize import Standardizer
 from train.start import Start
 from train.views import Views
 
+# Of the deviation that layers usually begin with: what is random in a new head only has to be
+# unlearnt. Not 0, so that a step can be compared with the weights it changes.
+_NEW_HEAD_SCALE = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lessons:
@@ -109,9 +113,10 @@ class HeadLearner:
         """The network's head; one that was trained before keeps answering as it did."""
         source = self.network.head
         with torch.no_grad():
-            weight, bias = source.weight, source.bias
             if self._start.continues:
-                weight, bias = self._standardize.from_head(weight, bias)
+                weight, bias = self._standardize.from_head(source.weight, source.bias)
+            else:
+                weight, bias = source.weight * _NEW_HEAD_SCALE, source.bias * _NEW_HEAD_SCALE
             self._head.weight.copy_(weight)
             self._head.bias.copy_(bias)
 
