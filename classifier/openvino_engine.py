@@ -201,5 +201,4 @@ def _make_core() -> Any:
     # meanwhile: two threads that look first together wait for each other for ever, and stop all
     # others with them (openvino 2026.4.1). So it is looked at here, before there are threads.
     openvino.Type.f32.to_dtype()
-    openvino.Tensor(np.zeros(1, np.float32))
     return openvino.Core()

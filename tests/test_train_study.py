@@ -13,9 +13,6 @@ from studies import RANGES, bowl, claim, claimers, complete, open_study, run_all
 
 from contract.errors import HostError, SpecError
 from contract.ranges import ContinuousRange
-from contract.study import Study, Trial, write_study
-from train.completion import best_of, best_unfinished, why_complete, why_hopeless
-from train.parents import read_parents
 from train.record import Record
 from train.sampler import SeededSampler, distributions, from_value, to_value
 from train.storage import Place, copy_file
@@ -170,78 +167,6 @@ def test_early_stopping_is_off_for_a_metric_that_comes_at_the_end(tmp_path):
     assert not study.report(claim(study), 1, 9.0)
 
 
-def parent_of(tmp_path, values, objective="validation:loss"):
-    """A finished study, as it leaves itself."""
-    spec = spec_of(name="parent", objective=objective, ranges={"lr": {"min": 1e-4, "max": 1.0}})
-    trials = tuple(
-        Trial(number=number, status="Completed", hyperparameters={"lr": lr}, objective=lr)
-        for number, lr in enumerate(values, start=1)
-    )
-    write_study(tmp_path / "study.json", Study(spec=spec, trials=trials, status="Completed"))
-    return str(tmp_path)
-
-
-def test_a_warm_start_learns_from_parents_but_counts_its_own_trials_only(tmp_path):
-    parent = parent_of(tmp_path, [0.02, 0.5, 0.05])
-    ranges = {"lr": RANGES["lr"]}
-    spec = spec_of(max_jobs=3, ranges=ranges, warm_start={"parents": [parent]})
-    parents = read_parents(spec, None)
-    assert sorted(parents) == ["parent:1", "parent:3"]  # 0.5 is outside of the range
-    study = OpenStudy(spec, Place.of_file(tmp_path / "study.db"))
-    for _ in range(2):
-        study.begin(parents)
-    known = optuna.load_study(study_name="tiny", storage=study.place.url).trials
-    assert [trial.params["lr"] for trial in known] == [0.02, 0.05]
-    run_all_lr(study)
-    assert (len(study.trials()), study.num_warm()) == (3, 2)
-
-
-def test_a_warm_start_is_known_by_its_trials_not_by_its_folder(tmp_path):
-    def begin(folder, values):
-        (tmp_path / folder).mkdir()
-        warm = {"parents": [parent_of(tmp_path / folder, values)]}
-        spec = spec_of(ranges={"lr": RANGES["lr"]}, warm_start=warm)
-        OpenStudy(spec, Place.of_file(tmp_path / "study.db")).begin(read_parents(spec, None))
-
-    begin("here", [0.02, 0.05])
-    begin("there", [0.02, 0.05, 0.06])  # the parent has gone on
-    with pytest.raises(SpecError, match=r"a warm start from other trials \(parent:2 differ"):
-        begin("elsewhere", [0.02, 0.04])
-
-
-def test_two_parents_of_one_name_are_told_apart(tmp_path):
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder in folders:
-        folder.mkdir()
-    parents = [
-        parent_of(folder, [value]) for folder, value in zip(folders, (0.02, 0.03), strict=True)
-    ]
-    read = read_parents(spec_of(ranges={"lr": RANGES["lr"]}, warm_start={"parents": parents}), None)
-    assert {name: one.objective for name, one in read.items()} == {
-        "parent:1": 0.02,
-        "parent-2:1": 0.03,
-    }
-
-
-def run_all_lr(study):
-    """As run_all, for studies of lr alone."""
-    while (found := study.claim("here")) is not None:
-        study.finish(found, "Completed", found.values["lr"], Record())
-
-
-def test_a_parent_with_another_objective_is_refused(tmp_path):
-    parent = parent_of(tmp_path, [0.02], objective="validation:accuracy")
-    spec = spec_of(warm_start={"parents": [parent]})
-    with pytest.raises(SpecError, match="the same objective"):
-        read_parents(spec, None)
-
-
-def test_a_parent_that_is_not_there_is_looked_for_beside_the_checkpoints(tmp_path):
-    spec = spec_of(warm_start={"parents": ["gone"]})
-    with pytest.raises(SpecError, match=r"parents/gone\.json"):
-        read_parents(spec, tmp_path)
-
-
 def test_a_storage_that_has_another_study_of_this_name_is_refused(tmp_path):
     open_study(tmp_path, spec_of())
     with pytest.raises(SpecError, match=r"other settings \(strategy differ\)"):
@@ -282,63 +207,3 @@ def test_importances_of_trials_that_hardly_differ_are_none(tmp_path):
     study = open_study(tmp_path, spec_of())
     complete(study, 1.0, 1.0, 1.0, math.nextafter(1.0, 2.0))
     assert study.importances() == {}
-
-
-def trials_of(*objectives):
-    """Completed trials in their order; None for a failed one."""
-    return [
-        Trial(
-            number=number,
-            status="Failed" if objective is None else "Completed",
-            hyperparameters={},
-            objective=objective,
-            reason="it broke" if objective is None else None,
-        )
-        for number, objective in enumerate(objectives, start=1)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("criterion", "objectives", "is_met"),
-    [
-        ({"target_objective": 0.5}, [0.7, 0.6], False),
-        ({"target_objective": 0.5}, [0.7, 0.5], True),
-        ({"not_improving": 3}, [1.0, 0.5, 0.6, 0.7], False),
-        ({"not_improving": 3}, [1.0, 0.5, 0.6, 0.499, 0.7], True),  # 0.499 gains less than 1 %
-        ({"on_convergence": True}, [1.0] * 10, False),
-        ({"on_convergence": True}, [1.0] * 11, True),
-    ],
-)
-def test_a_completion_criterion_ends_the_study(criterion, objectives, is_met):
-    assert (why_complete(spec_of(**criterion), trials_of(*objectives)) is not None) == is_met
-
-
-def test_five_failures_and_nothing_else_are_enough():
-    spec = spec_of()
-    assert why_hopeless(spec, trials_of(*[None] * 4)) is None
-    assert "trial 1: it broke" in why_hopeless(spec, trials_of(*[None] * 5))
-    assert why_hopeless(spec, trials_of(*[None] * 5, 1.0)) is None
-
-
-def test_failures_of_earlier_sessions_are_forgiven():
-    spec, before = spec_of(max_jobs=20), frozenset(range(1, 6))
-    assert why_hopeless(spec, trials_of(*[None] * 9), before) is None
-    assert "trial 6: it broke" in why_hopeless(spec, trials_of(*[None] * 10), before)
-
-
-def test_the_best_of_the_unfinished_is_by_validation_where_test_comes_last():
-    spec = spec_of(objective="test:accuracy")
-    trials = trials_of(0.9, None, None, None)
-    scores = [0.9, 0.5, 0.7]
-    unfinished = [
-        replace(one, metrics={"validation:accuracy": score})
-        for one, score in zip(trials[:3], scores, strict=True)
-    ]
-    assert best_unfinished(spec, [*unfinished, trials[3]]).number == 3
-    assert best_unfinished(spec, trials) is None
-
-
-def test_the_best_is_by_the_goal_and_the_first_of_equals():
-    trials = trials_of(0.5, None, 0.9, 0.9)
-    assert best_of(spec_of(), trials).number == 1
-    assert best_of(spec_of(objective="validation:accuracy"), trials).number == 3

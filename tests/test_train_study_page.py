@@ -197,9 +197,8 @@ def test_durations_are_read_at_a_glance(seconds, words):
 
 
 def test_places_follow_the_scaling_of_the_range():
-    ranges = spec(
-        ranges={**RANGES, "momentum": {"min": 0.5, "max": 0.995, "scaling": "ReverseLogarithmic"}}
-    ).ranges
+    momentum = {"min": 0.5, "max": 0.995, "scaling": "ReverseLogarithmic"}
+    ranges = spec(ranges={**RANGES, "momentum": momentum}).ranges
     places = {name: RangeAxis.of(name, one) for name, one in ranges.items()}
     middle = trial(1, 1.0, hyperparameters={"lr": 0.01, "batch-size": 0, "momentum": 0.95})
     assert places["lr"].place(middle) == pytest.approx(0.5)
