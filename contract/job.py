@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from contract.hook_config import HookConfig
 from contract.hyperparameters import ParsedHyperparameters
+from contract.profiler_config import ProfilerConfig
 
 InputMode = Literal["File", "FastFile", "Pipe"]
 
@@ -59,6 +61,8 @@ class Outputs:
     data_dir: Path
     failure_file: Path
     checkpoint_dir: Path | None  # None: nobody asked for checkpoints
+    tensors_dir: Path | None = None  # None: nothing of the Debugger or the profiler is asked for
+    profiler_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class TrainingJob:
     ignored_channels: tuple[str, ...] = ()
     cluster: Cluster = field(default_factory=Cluster)
     outputs: Outputs
+    hook: HookConfig | None = None  # None: no tensors are saved
+    profiler: ProfilerConfig | None = None  # None: nothing is measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

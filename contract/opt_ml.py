@@ -12,10 +12,14 @@ from typing import Any
 
 from contract.errors import ChannelError, JobError
 from contract.files import read_json, write_json, write_text
+from contract.hook_config import HookConfig
 from contract.hyperparameters import parse_hyperparameters
 from contract.job import CHANNELS, Channel, Cluster, Outputs, TrainingJob, channel_name
+from contract.profiler_config import ProfilerConfig
+from contract.strict import FALSE_WORDS
 
 DEFAULT_BASE = Path("/opt/ml")
+HOOK_NAME, PROFILER_NAME = "debughookconfig.json", "profilerconfig.json"
 FAILURE_CHARACTERS = 1024  # SageMaker keeps no more as FailureReason
 
 
@@ -56,6 +60,16 @@ class OptMl:
         return self.base / "output" / "failure"
 
     @property
+    def tensors_dir(self) -> Path:
+        """What the Debugger's hook saves, where SageMaker looks for it."""
+        return self.base / "output" / "tensors"
+
+    @property
+    def profiler_dir(self) -> Path:
+        """System metrics and timeline, where SageMaker looks for them."""
+        return self.base / "output" / "profiler"
+
+    @property
     def success_file(self) -> Path:
         """What the training toolkit leaves after a success."""
         return self.base / "output" / "success"
@@ -88,7 +102,11 @@ def read_job(base: Path, environment: Mapping[str, str] = os.environ) -> Trainin
             data_dir=paths.output_data_dir,
             failure_file=paths.failure_file,
             checkpoint_dir=_read_checkpoint_dir(paths),
+            tensors_dir=paths.tensors_dir,
+            profiler_dir=paths.profiler_dir,
         ),
+        hook=_read_hook(paths, environment),
+        profiler=_read_profiler(paths),
     )
 
 
@@ -101,6 +119,8 @@ def write_job(
     current_host: str = "algo-1",
     checkpoints: bool = True,
     mounted_at: Path | None = None,
+    hook: HookConfig | None = None,
+    profiler: ProfilerConfig | None = None,
 ) -> None:
     """Lay out a job below `base` as SageMaker does; channels become links to their folders.
 
@@ -111,17 +131,7 @@ def write_job(
     for folder in (paths.data_dir, paths.model_dir, paths.output_data_dir):
         folder.mkdir(parents=True, exist_ok=True)
     write_json(paths.config_dir / "hyperparameters.json", dict(hyperparameters))
-    write_json(
-        paths.config_dir / "inputdataconfig.json",
-        {
-            name: {
-                "TrainingInputMode": "File",
-                "S3DistributionType": "FullyReplicated",
-                "RecordWrapperType": "None",
-            }
-            for name in channels
-        },
-    )
+    write_json(paths.config_dir / "inputdataconfig.json", _input_config(channels))
     write_json(
         paths.config_dir / "resourceconfig.json",
         {
@@ -132,12 +142,31 @@ def write_job(
             "network_interface_name": "eth0",
         },
     )
+    if hook is not None:
+        write_json(paths.config_dir / HOOK_NAME, hook.to_json())
+    if profiler is not None:
+        write_json(paths.config_dir / PROFILER_NAME, profiler.to_json())
     if checkpoints:
         (base / "checkpoints").mkdir(exist_ok=True)
         write_json(
             paths.config_dir / "checkpointconfig.json",
             {"LocalPath": str((mounted_at or base) / "checkpoints")},
         )
+    _link_channels(paths, channels)
+
+
+def _input_config(channels: Mapping[str, Path]) -> dict[str, Any]:
+    return {
+        name: {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+        }
+        for name in channels
+    }
+
+
+def _link_channels(paths: OptMl, channels: Mapping[str, Path]) -> None:
     for name, source in channels.items():
         link = paths.data_dir / name
         if not link.is_symlink():
@@ -152,8 +181,10 @@ def write_failure(path: Path, reason: str) -> None:
 
 def _read_config(paths: OptMl, name: str) -> dict[str, Any]:
     path = paths.config_dir / name
-    if not path.exists():
-        return {}
+    return _read_object(path) if path.exists() else {}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     value = read_json(path, JobError)
     if not isinstance(value, dict):
         raise JobError(f"{path}: expected a JSON object, got {type(value).__name__}")
@@ -215,3 +246,16 @@ def _read_checkpoint_dir(paths: OptMl) -> Path | None:
         return Path(config["LocalPath"])
     default = paths.base / "checkpoints"
     return default if default.is_dir() else None
+
+
+def _read_hook(paths: OptMl, environment: Mapping[str, str]) -> HookConfig | None:
+    """None: no file, or USE_SMDEBUG says no. The SDK's `debugger_hook_config=False` sets that."""
+    path = Path(environment.get("SMDEBUG_CONFIG_FILE_PATH") or paths.config_dir / HOOK_NAME)
+    is_wanted = environment.get("USE_SMDEBUG", "1").strip().lower() not in FALSE_WORDS
+    return HookConfig.from_json(_read_object(path)) if path.exists() and is_wanted else None
+
+
+def _read_profiler(paths: OptMl) -> ProfilerConfig | None:
+    path = paths.config_dir / PROFILER_NAME
+    config = ProfilerConfig.from_json(_read_object(path)) if path.exists() else None
+    return None if config is None or config.is_disabled else config

@@ -23,6 +23,7 @@ from train.resume import Checkpoints
 from train.scoring import Scores
 from train.start import Start, start_network
 from train.stop import Stop
+from train.watch import Watch
 
 
 class Narrating(Protocol):
@@ -100,11 +101,17 @@ def build_learner(
 
 
 def train(
-    ready: Ready, learner: Learner, stop: Stop, narrator_of: Callable[[Fit], Narrating]
+    ready: Ready,
+    learner: Learner,
+    stop: Stop,
+    narrator_of: Callable[[Fit], Narrating],
+    watch: Watch | None = None,
 ) -> Fit:
     """Fit, from a checkpoint when there is one. Raises InterruptedJobError: nothing to keep."""
     group = learner.task.group
-    state = Fit(task=learner.task, values=learner.values, device=ready.device)
+    state = Fit(
+        task=learner.task, values=learner.values, device=ready.device, watch=watch or Watch()
+    )
     folder = ready.job.outputs.checkpoint_dir
     checkpoints = Checkpoints(folder, learner.values, ready.data, group)
     checkpoints.resume(state)

@@ -24,8 +24,10 @@ from train.device import Device
 from train.group import Group
 from train.metrics_file import EpochRow
 from train.optim import build_average, build_optimizer, lr_factor, set_lr
+from train.patience import is_patience_over, key_of
 from train.scoring import Scores
 from train.stop import Stop
+from train.watch import Phase, StepFacts, Watch
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Fit:
     task: Task
     values: Hyperparameters
     device: Device
+    watch: Watch = field(default_factory=Watch)
     optimizer: torch.optim.Optimizer = field(init=False)
     average: torch.optim.swa_utils.AveragedModel | None = field(init=False)
     epoch: int = 1  # the epoch under way, 1-based
@@ -95,9 +98,7 @@ class Fit:
 
     def key_of(self, row: EpochRow) -> tuple[float, float]:
         """Larger is better; the other validation metric breaks ties."""
-        accuracy, loss = row.metrics["validation:accuracy"], row.metrics["validation:loss"]
-        by_accuracy = self.values.objective == "validation:accuracy"
-        return (accuracy, -loss) if by_accuracy else (-loss, accuracy)
+        return key_of(row, self.values)
 
 
 def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
@@ -111,15 +112,20 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
     Raises JobError: the loss is not a number.
     """
     group = state.task.group
-    while state.epoch <= state.values.epochs and not _is_patience_over(state):
+    while state.epoch <= state.values.epochs and not is_patience_over(state.rows, state.values):
         _train_one_epoch(state, stop, outside)
         if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
-            outside.save(state, True)
+            _save(state, outside, must=True)
             return
-        outside.save(state, False)
+        _save(state, outside, must=False)
         if group.any(stop.out_of_time):
             log.info("time budget of %g s is spent: stopping", state.values.max_train_seconds)
             return
+
+
+def _save(state: Fit, outside: Progressing, *, must: bool) -> None:
+    with state.watch.span(Phase.CHECKPOINT):
+        outside.save(state, must)
 
 
 def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
@@ -129,7 +135,8 @@ def _train_one_epoch(state: Fit, stop: Stop, outside: Progressing) -> None:
     before = state.sums if group.is_leader else [0.0] * len(state.sums)
     totals = torch.tensor(before, dtype=torch.float64, device=state.device.torch)
     state.task.set_training()
-    for batch in batches.of_epoch(state.epoch, state.step):
+    first = _global_step(state)
+    for batch in state.watch.steps(batches.of_epoch(state.epoch, state.step), first):
         totals += train_step(state, batch, is_last=state.step + 1 == steps)
         state.step += 1
         outside.on_images(len(batch.step_targets))
@@ -147,25 +154,40 @@ def train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
 
     Returns our float64 (loss sum, correct, images), on the device.
     """
-    values, device = state.values, state.device
-    global_step = (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
+    values, device, watch = state.values, state.device, state.watch
+    global_step = _global_step(state)
+    is_update = is_last or (state.step + 1) % values.gradient_accumulation == 0
     # Dropout and mixup draw from here: a function of the step, so nothing has to be saved.
     torch.manual_seed(seed_of(values.seed, STEP_STREAM, global_step))
     state.task.begin_step(batch)
-    inputs = batch.inputs.to(device.torch, non_blocking=True)
-    targets = batch.targets.to(device.torch, non_blocking=True)
+    with watch.span(Phase.COPY):
+        inputs = batch.inputs.to(device.torch, non_blocking=True)
+        targets = batch.targets.to(device.torch, non_blocking=True)
+    watch.begin_step(
+        StepFacts(
+            module=state.task.module, step=global_step, epoch=state.epoch, is_update=is_update
+        )
+    )
     if state.step % values.gradient_accumulation == 0:
         state.optimizer.zero_grad(set_to_none=True)
-    with device.autocast():
+    with watch.span(Phase.FORWARD), device.autocast():
         loss, logits = _loss(state, inputs, targets, global_step)
-    loss = loss / _weight_of(state, batch.step_targets)
-    state.scaler.scale(loss / _accumulated(state)).backward()
-    if is_last or (state.step + 1) % values.gradient_accumulation == 0:
-        _update(state, global_step)
+        loss = loss / _weight_of(state, batch.step_targets)
+    with watch.span(Phase.BACKWARD):
+        state.scaler.scale(loss / _accumulated(state)).backward()
+    watch.end_backward(loss, logits, targets)
+    if is_update:
+        with watch.span(Phase.OPTIMIZER):
+            _update(state, global_step)
     correct = (logits.detach().argmax(dim=1) == targets).sum()
     size = torch.tensor(len(targets), device=device.torch)
     loss_sum = loss.detach().double() * len(batch.step_targets)
     return torch.stack([loss_sum, correct.double(), size.double()])
+
+
+def _global_step(state: Fit) -> int:
+    """The batch under way, of the whole run."""
+    return (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
 
 
 def _weight_of(state: Fit, step_targets: Tensor) -> Tensor | int:
@@ -233,9 +255,11 @@ def _finish_epoch(state: Fit, stop: Stop, outside: Progressing) -> bool:
             f"training diverged: the loss is {train_loss} in epoch {state.epoch}; "
             f"lower lr (now {state.values.lr:g}) or set gradient-clip to 1"
         )
-    scores = state.task.validate(state.judged, stop)
+    with state.watch.evaluation(state.judged):
+        scores = state.task.validate(state.judged, stop)
     if scores is None:
         return False
+    state.watch.evaluated(scores, state.epoch)
     row = EpochRow(
         epoch=state.epoch,
         seconds=state.seconds,
@@ -248,6 +272,7 @@ def _finish_epoch(state: Fit, stop: Stop, outside: Progressing) -> bool:
             "train:images_per_second": images / max(state.seconds, 1e-9),
         },
     )
+    state.watch.metrics(row.metrics, row.epoch)
     is_best = state.best_epoch == 0 or state.key_of(row) > state.key_of(
         state.rows[state.best_epoch - 1]
     )
@@ -261,21 +286,3 @@ def _finish_epoch(state: Fit, stop: Stop, outside: Progressing) -> bool:
     state.sums = [0.0, 0.0, 0.0]
     outside.on_epoch_end(row, is_best)
     return True
-
-
-def _is_patience_over(state: Fit) -> bool:
-    """True after `early-stopping-patience` epochs that did not improve enough."""
-    values = state.values
-    if not values.early_stopping_patience or len(state.rows) < values.early_stopping_min_epochs:
-        return False
-    reference, since = -math.inf, 0
-    for row in state.rows:
-        score = state.key_of(row)[0]
-        if score > reference + values.early_stopping_tolerance:
-            reference, since = score, 0
-        else:
-            since += 1
-    if since >= values.early_stopping_patience:
-        log.info("no better %s for %d epochs: stopping early", values.objective, since)
-        return True
-    return False

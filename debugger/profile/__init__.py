@@ -1,0 +1,1 @@
+"""The profiler: what a job measured of itself, its rules, and AWS's JSON files."""

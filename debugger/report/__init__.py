@@ -1,0 +1,1 @@
+"""Pages about a job: its profile, its findings, its training."""
