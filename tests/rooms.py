@@ -29,7 +29,7 @@ FENCES = {
     "flask": ("serve",),
     "gunicorn": ("serve",),
     "prometheus_client": ("serve/meters.py", "serve/siblings.py"),
-    "matplotlib": ("train",),
+    "matplotlib": ("train", "debugger"),
     "tqdm": ("train",),
     "sklearn": ("control/digits.py",),
     "boto3": ("control/aws_client.py", "control/lambda_function.py"),

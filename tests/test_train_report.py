@@ -13,13 +13,13 @@ from PIL import Image
 from training import split_of
 
 from contract.labels import Labels
+from contract.theme import DARK, LIGHT
 from train.class_report import score_classes, write_class_report
 from train.confusion import count_confusion, draw_confusion, most_confused
 from train.curves import draw_curves
 from train.headline import top_k_accuracy, wilson_interval
 from train.metrics_file import EpochRow, write_metrics
 from train.report import Evaluation, RunReport, write_report
-from train.theme import DARK, LIGHT
 from train.worst import find_worst
 
 

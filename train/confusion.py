@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
+from contract.theme import Theme
 from train.fonts import Font, fit_text, load_font
-from train.theme import Theme
 
 Matrix = NDArray[np.int64]  # (K, K): rows are true labels, columns predicted ones
 

@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from contract.theme import Theme
 from train.metrics_file import EpochRow
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,22 +1,13 @@
 """Headline: the few figures that the report opens with."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from contract.page import Tile
 from train.run_report import Evaluation, RunReport
 
 _Z = 1.96  # of the normal distribution: 95 %
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """One figure, what it is, and what to make of it."""
-
-    name: str
-    value: str
-    note: str
 
 
 def build_tiles(run: RunReport, macro_f1: float | None) -> list[Tile]:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.theme import Theme
 from train.study_axes import draw_png, style_axes
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ import torch
 
 from contract.files import write_bytes, write_json
 from contract.job import TrainingJob
+from contract.theme import LIGHT
 from train.learner import Learner
 from train.learning import Ready, build_learner, get_ready
 from train.loop import Fit, train_step
@@ -25,7 +26,6 @@ from train.narrator import tell_data, tell_start, tell_world
 from train.process import limits_of, prepare
 from train.progress import Progress
 from train.stop import Stop
-from train.theme import LIGHT
 from train.world import world_of
 
 log = logging.getLogger(__name__)

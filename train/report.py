@@ -6,10 +6,10 @@ from pathlib import Path
 
 from contract.files import write_bytes, write_text
 from contract.manifest import REPORT_NAME
+from contract.page import draw_twice
 from train.class_report import score_classes, write_class_report
 from train.confusion import confusion_scale, count_confusion, draw_confusion, most_confused
 from train.curves import CURVES_SCALE, draw_curves
-from train.page_parts import draw_twice
 from train.predictions import write_predictions
 from train.report_page import Close, build_page
 from train.run_report import Evaluation, RunReport

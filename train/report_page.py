@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from train.class_report import ClassScore, mean_f1
-from train.confusion import ConfusedPair
-from train.headline import build_tiles
-from train.page_parts import (
+from contract.page import (
     Drawing,
     to_data_uri,
     to_figure,
@@ -16,6 +13,9 @@ from train.page_parts import (
     to_section,
     to_text,
 )
+from train.class_report import ClassScore, mean_f1
+from train.confusion import ConfusedPair
+from train.headline import build_tiles
 from train.run_report import RunReport
 from train.worst import WorstPicture, to_thumbnail
 

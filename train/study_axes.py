@@ -13,7 +13,7 @@ from contract.hyperparameters import BY_NAME
 from contract.ranges import CategoricalRange, Range
 from contract.setting import Value
 from contract.study import Study, Trial
-from train.theme import Theme
+from contract.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.study import Study, Trial
+from contract.theme import Theme
 from train.study_axes import count_axis, draw_png, name_lines, style_axes
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

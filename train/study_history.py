@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from contract.study import Study, Trial
+from contract.theme import Theme
 from train.study_axes import ObjectiveScale, count_axis, draw_png, name_lines, scored, style_axes
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

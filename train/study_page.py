@@ -11,8 +11,10 @@ from pathlib import Path
 
 from contract.errors import KennelError
 from contract.files import write_text
+from contract.page import draw_twice, to_figure, to_header, to_page, to_section, to_text
+from contract.page_style import STORY_STYLE
 from contract.study import Study, read_study
-from train.page_parts import draw_twice, to_figure, to_header, to_page, to_section, to_text
+from contract.theme import Theme
 from train.study_axes import STUDY_SCALE, scored
 from train.study_curves import curve_metric, draw_trial_curves
 from train.study_history import draw_history, draw_times
@@ -20,7 +22,6 @@ from train.study_parallel import MAX_AXES, draw_parallel
 from train.study_slices import draw_slice
 from train.study_story import build_tiles, rank_importances, tell_study
 from train.study_table import best_settings, spec_tables, trials_table
-from train.theme import Theme
 
 
 def write_study_page(study: Study, path: Path, *, price_per_hour: float | None = None) -> None:
@@ -136,11 +137,9 @@ def _importances(ranked: list[tuple[str, float]]) -> str:
     )
 
 
-_STYLE = """
-.story{margin:18px 0 0}
-.story p{margin:0 0 6px;font-size:16px}
-.story p:first-child{font-size:19px;line-height:1.4;margin-bottom:10px}
-.slices{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:18px}
+_STYLE = (
+    STORY_STYLE
+    + """.slices{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:18px}
 .slices img{width:340px}
 .shares{display:grid;grid-template-columns:max-content minmax(80px,460px) max-content;
   gap:8px 14px;align-items:center;font-variant-numeric:tabular-nums}
@@ -156,6 +155,7 @@ pre{background:var(--raised);border-radius:10px;padding:14px 18px;overflow:auto;
 @media print{.slices{grid-template-columns:repeat(2,1fr)}figure,.shares,pre{break-inside:avoid}
   .slices img{width:100%}}
 """
+)
 
 
 if __name__ == "__main__":

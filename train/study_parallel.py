@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.study import Study, Trial
+from contract.theme import Theme
 from train.study_axes import (
     ObjectiveScale,
     RangeAxis,
@@ -16,7 +17,6 @@ from train.study_axes import (
     scored,
     style_axes,
 )
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

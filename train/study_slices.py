@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.study import Study
+from contract.theme import Theme
 from train.study_axes import (
     ObjectiveScale,
     RangeAxis,
@@ -14,7 +15,6 @@ from train.study_axes import (
     scored,
     style_axes,
 )
-from train.theme import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,10 +4,10 @@ import statistics
 from collections import Counter
 
 from contract.hyperparameters import BY_NAME
+from contract.page import Tile
 from contract.ranges import CategoricalRange
 from contract.setting import Value
 from contract.study import Study, Trial
-from train.headline import Tile
 from train.study_axes import RangeAxis
 
 _FEW = 5  # trials; fewer say nothing about what more of them would bring

@@ -3,10 +3,10 @@
 import json
 
 from contract.hyperparameters import BY_NAME
+from contract.page import to_pairs, to_text
 from contract.ranges import CategoricalRange, Range, text_for
 from contract.setting import AUTO, Value
 from contract.study import Study, Trial
-from train.page_parts import to_pairs, to_text
 from train.study_story import to_word
 
 

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from classifier.preprocess import decode_picture
 from contract.errors import DataError, ImageError
 from contract.manifest import Preprocess
+from contract.theme import LIGHT, Theme
 from train.data import Picture
 from train.fonts import fit_text, load_font
 from train.run_report import Evaluation
-from train.theme import LIGHT, Theme
 
 TILE_PX = 200
 THUMBNAIL_PX = 160

@@ -1,4 +1,7 @@
-"""The parts that every page of ours is made of: frame, sections, figures, escaped text."""
+"""The parts that every page of ours is made of: frame, sections, figures, escaped text.
+
+For the pages of `train` (a run, a study) and of `debugger` (a profile, a job).
+"""
 
 import base64
 import struct
@@ -6,13 +9,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
-from train.headline import Tile
-from train.report_style import SCRIPT, build_style
-from train.theme import DARK, LIGHT, Theme
+from contract.page_style import SCRIPT, build_style
+from contract.theme import DARK, LIGHT, Theme
 
 _MAX_TEXT = 300  # characters of one cell
 # Nothing may be loaded from anywhere, should a label ever hold markup that slips through.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One figure, what it is, and what to make of it."""
+
+    name: str
+    value: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""The style sheet and the script of report.html, inline so that the page works offline."""
+"""The style sheet and the script of our pages, inline so that a page works offline."""
 
-from train.theme import DARK, LIGHT, Theme
+from contract.theme import DARK, LIGHT, Theme
 
 
 def build_style() -> str:
@@ -75,6 +75,13 @@ td:first-child{min-width:9em}
 @media(max-width:640px){main{padding:24px 16px 60px}th,td{padding:6px 8px}.bar{display:none}}
 @media print{main{max-width:none;padding:0}.scroll,.zoom{max-height:none;overflow:visible}
   h2{break-after:avoid}.worst figure,tr{break-inside:avoid}}
+"""
+
+# The sentences that a page opens with; the first one is the largest.
+STORY_STYLE = """
+.story{margin:18px 0 0}
+.story p{margin:0 0 6px;font-size:16px}
+.story p:first-child{font-size:19px;line-height:1.4;margin-bottom:10px}
 """
 
 # Click a header: sort by it; click again: the other way round. Empty cells stay last.

@@ -1,4 +1,4 @@
-"""Theme: the colours that the report's page and its figures share, for light and dark screens."""
+"""Theme: the colours that a page and its figures share, for light and dark screens."""
 
 from dataclasses import dataclass
 
