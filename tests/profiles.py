@@ -1,4 +1,4 @@
-"""For the tests of debugger/: profiler folders as SageMaker's agent and smdebug's hook lay them out."""
+"""Profiler folders as SageMaker's agent and smdebug's hook lay them out, for the tests."""
 
 import json
 from collections import defaultdict
