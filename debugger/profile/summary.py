@@ -1,6 +1,7 @@
 """What a report tells beyond its rules: phases, shares, steps, outliers, loading, hosts.
 
-Types only; `debugger.profile.summarize.summarize(profile)` computes them. Times are Unix seconds,
+Types only; `debugger.profile.summarize.summarize(profile)` computes them, and the first three
+sentences are `debugger.profile.headlines.headlines(profile, results)`. Times are Unix seconds,
 lengths are seconds, shares are percent of 0 to 100. A *node* is a process as smdebug's readers
 name it (algo-1-26: host and process), a *host* is algo-1.
 """
