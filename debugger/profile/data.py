@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class Profile:
     ended_at: float  # of the last sample, or the last event's end
     has_ended: bool  # training_job_end.ts is there
     notes: tuple[str, ...] = ()  # what could not be read, and why
+    folders: tuple[Path, ...] = ()  # where it was read: system/ and framework/ lie below each
 
     @property
     def seconds(self) -> float:
