@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -115,7 +115,7 @@ class Ending:
     """How a child ended: its exit code (minus a signal's number) and who ended it."""
 
     code: int
-    by: Literal["itself", "limit", "person"] = "itself"
+    by: Literal["itself", "limit", "person", "rule"] = "itself"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,6 +125,15 @@ class Watch:
     signals: Signals = field(default_factory=Signals)
     limit_seconds: float | None = None
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL; SageMaker gives a job the same
+    wants_stop: Callable[[], bool] = lambda: False  # of rules that watch it; asked all the time
+
+    def reason(self, seconds: float) -> Literal["person", "limit", "rule"] | None:
+        """Who says that a child must stop after so many seconds; None: nobody."""
+        if self.signals.count:
+            return "person"
+        if self.limit_seconds is not None and seconds >= self.limit_seconds:
+            return "limit"
+        return "rule" if self.wants_stop() else None
 
 
 def supervise(child: Stoppable, watch: Watch) -> Ending:
@@ -135,9 +144,8 @@ def supervise(child: Stoppable, watch: Watch) -> Ending:
     """
     started = time.monotonic()
     while (code := child.poll()) is None:
-        over = watch.limit_seconds is not None and time.monotonic() - started >= watch.limit_seconds
-        if watch.signals.count or over:
-            by: Literal["limit", "person"] = "person" if watch.signals.count else "limit"
+        by = watch.reason(time.monotonic() - started)
+        if by is not None:
             return Ending(code=_stop_watched(child, watch), by=by)
         time.sleep(POLL_SECONDS)
     child.kill()

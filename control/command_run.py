@@ -9,10 +9,13 @@ from typing import TextIO
 
 from contract.job import JobResult
 from contract.tuning import FIND_LR_KEY
+from control.debug_flags import DebugFlags, add_debug_flags
+from control.debug_text import profiler_page, spec_lines
 from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
 from control.place import add_place, engine_for, is_container, only_for_containers
+from control.rule_text import rule_table
 from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_process import ProcessRunner
 from control.runner import Plan, Runner
@@ -35,8 +38,10 @@ def run_job(arguments: argparse.Namespace) -> int:
         if as_json:
             say_json(plan.to_json())
         else:
-            say(plan_text(plan))
+            say("\n".join([plan_text(plan), *spec_lines(spec.debug)]))
         return 0
+    for note in spec.debug.notes:
+        say(note, to=echo)
     result = runner.run(spec)
     advice = read_lr_advice(result.folder) if arguments.find_lr and result.ok else None
     if as_json:
@@ -48,13 +53,16 @@ def run_job(arguments: argparse.Namespace) -> int:
 
 
 def overrides_of(
-    arguments: argparse.Namespace, below: Mapping[str, str] | None = None
+    arguments: argparse.Namespace,
+    below: Mapping[str, str] | None = None,
+    debug: DebugFlags | None = None,
 ) -> Overrides:
     """What --name, --set and --channel say; `below` are hyperparameters that --set beats."""
     return Overrides(
         name=arguments.name,
         hyperparameters=combine(below or {}, dict(arguments.set)),
         channels={name: channel_source(text) for name, text in arguments.channel},
+        debug=debug or DebugFlags(),
     )
 
 
@@ -69,6 +77,7 @@ def plan_text(plan: Plan) -> str:
             *(f"environment      {name}={text}" for name, text in plan.environment.items()),
             *(f"before           {shlex.join(words)}" for words in plan.before),
             *(f"command          {shlex.join(words)}" for words in (plan.command, *plan.beside)),
+            *(f"meanwhile        {shlex.join(words)}" for words in (plan.watch,) if words),
             *(f"after            {shlex.join(words)}" for words in plan.after),
         ]
     )
@@ -76,22 +85,29 @@ def plan_text(plan: Plan) -> str:
 
 def result_text(result: JobResult, advice: str = "") -> str:
     """How a job ended, where things are and what to do next, or the advice that it gave."""
+    run = read_run(result.folder)
     lines = [
         "",
         *metric_lines(result.metrics),
+        *(["", rule_table(run.rules), ""] if run.rules else []),
         f"job {result.name}: {result.status} after {duration(result.seconds)}",
     ]
     if result.failure_reason:
         lines.append(f"reason:  {result.failure_reason}")
     lines.append(f"folder:  {result.folder}")
-    report = read_run(result.folder).report
-    if report.is_file():
-        lines.append(f"report:  {report}")
+    if run.report.is_file():
+        lines.append(f"report:  {run.report}")
+    if page := profiler_page(result.folder, run.rules):
+        lines.append(f"profile: {page}")
     if advice:
         lines.append(advice)
-    elif result.ok:
-        lines.append(f"next:    kennel serve {result.folder}")
-        lines.append(f"         kennel predict PICTURE --bundle {result.folder}")
+        return "\n".join(lines)
+    following = [f"kennel report {result.folder}"] if run.rules else []
+    if result.ok:
+        following += [f"kennel serve {result.folder}"]
+        following += [f"kennel predict PICTURE --bundle {result.folder}"]
+    for label, command in zip(("next:", *[""] * len(following)), following, strict=False):
+        lines.append(f"{label.ljust(9)}{command}")
     return "\n".join(lines)
 
 
@@ -162,19 +178,21 @@ def _add_arguments(parser: Parser) -> None:
         action="store_true",
         help="find a learning rate instead of training: a picture, a value, a range to search",
     )
+    add_debug_flags(parser)
 
 
 def _spec(arguments: argparse.Namespace, echo: TextIO) -> JobSpec:
     """The job, with what --from and --find-lr add to it. Says what was taken."""
     more = {FIND_LR_KEY: "true"} if arguments.find_lr else {}
+    debug = DebugFlags.of(arguments)
     if arguments.study is None:
-        return read_job_spec(arguments.job, overrides_of(arguments, more))
+        return read_job_spec(arguments.job, overrides_of(arguments, more, debug))
     found = find_study(RUNS, arguments.study)
     trial, best = best_of(found)
     given = dict(arguments.set)
     taken = [f"{name} = {text}" for name, text in combine(best, given).items() if name not in given]
     say(f"from {found.run.folder}, trial {trial.number}: {', '.join(taken) or 'nothing'}", to=echo)
-    return read_job_spec(arguments.job, overrides_of(arguments, {**best, **more}))
+    return read_job_spec(arguments.job, overrides_of(arguments, {**best, **more}, debug))
 
 
 RUN = Command(
@@ -190,6 +208,8 @@ RUN = Command(
         "kennel run jobs/dogs.toml --on container --instances 2 --show",
         "kennel run jobs/dogs.toml --from best --set epochs=30",
         "kennel run jobs/dogs.toml --find-lr",
+        "kennel run jobs/dogs.toml --debug --profile",
+        "kennel run jobs/dogs.toml --rule VanishingGradient:threshold=1e-6,actions=stop",
     ),
     add_arguments=_add_arguments,
     run=run_job,

@@ -2,9 +2,8 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,15 @@ from contract.hyperparameters import BY_NAME, parse_hyperparameters
 from contract.job import CHANNEL_ALIASES, CHANNELS, channel_name
 from contract.ranges import only_known
 from contract.strict import nearest
+from control.debug_flags import DebugFlags
+from control.debug_spec import DebugSpec
+from control.debug_tables import TABLES, debug_in
 from control.s3 import SCHEME, S3Uri, Source
+from control.toml_file import as_string, read_toml, table_in, text_in
 
 # Source: SageMaker API reference, CreateTrainingJob, TrainingJobName.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+PLAIN = ("name", "hyperparameters", "channels", "max_run_seconds")
 DAY_SECONDS = 86_400  # SageMaker's own default for MaxRuntimeInSeconds
 
 
@@ -29,6 +33,7 @@ class JobSpec:
     hyperparameters: Mapping[str, str] = field(default_factory=dict)  # as SageMaker sends them
     channels: Mapping[str, Source]  # our channel names -> folder, one file, or a place in S3
     max_run_seconds: int = DAY_SECONDS  # after that: SIGTERM, then SIGKILL
+    debug: DebugSpec = field(default_factory=DebugSpec)
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -58,6 +63,7 @@ class Overrides:
     name: str | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, Source] = field(default_factory=dict)  # paths from the current folder
+    debug: DebugFlags = field(default_factory=DebugFlags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ class JobFile:
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, Source] = field(default_factory=dict)  # by our names
     max_run_seconds: int = DAY_SECONDS
+    debug: DebugSpec = field(default_factory=DebugSpec)  # as written
 
 
 def read_job_spec(path: Path, overrides: Overrides | None = None) -> JobSpec:
@@ -82,13 +89,14 @@ def read_job_spec(path: Path, overrides: Overrides | None = None) -> JobSpec:
         hyperparameters=combine(written.hyperparameters, overrides.hyperparameters),
         channels={**written.channels, **by_our_names(overrides.channels)},
         max_run_seconds=written.max_run_seconds,
+        debug=overrides.debug.on(written.debug).completed(),
     )
 
 
 def read_job_file(path: Path) -> JobFile:
     """Read a job description; its channels need not exist. Raises SpecError or ChannelError."""
     data = read_toml(path)
-    only_known(str(path), data, [item.name for item in fields(JobSpec)])
+    only_known(str(path), data, (*PLAIN, *TABLES))
     limit = data.get("max_run_seconds", DAY_SECONDS)
     if type(limit) is not int:
         raise SpecError(f"{path}: max_run_seconds: expected a whole number, got {limit!r}")
@@ -97,13 +105,14 @@ def read_job_file(path: Path) -> JobFile:
         hyperparameters=hyperparameters_in(path, data),
         channels=channels_in(path, data),
         max_run_seconds=limit,
+        debug=debug_in(path, data),
     )
 
 
 def hyperparameters_in(path: Path, data: Mapping[str, Any]) -> dict[str, str]:
     """The table [hyperparameters] as SageMaker would send it. Raises SpecError."""
     return {
-        name: _as_string(f"{path}: hyperparameters.{name}", value)
+        name: as_string(f"{path}: hyperparameters.{name}", value)
         for name, value in table_in(path, data, "hyperparameters").items()
     }
 
@@ -137,48 +146,11 @@ def combine(given: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]
     return {**kept, **more}
 
 
-def read_toml(path: Path, what: str = "job description") -> dict[str, Any]:
-    """The file as it is written. Raises SpecError."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"{path} does not exist: give the path of a {what}") from None
-    except IsADirectoryError:
-        raise SpecError(f"{path} is a folder: give the path of a TOML file in it") from None
-    except (OSError, ValueError) as error:
-        raise SpecError(f"{path} cannot be read as TOML: {error}") from error
-
-
-def table_in(path: Path, data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The table `key` of a file; empty when there is none. Raises SpecError."""
-    value = data.get(key, {})
-    if not isinstance(value, dict):
-        raise SpecError(f"{path}: {key}: expected a table, [{key}], got {value!r}")
-    return value
-
-
-def text_in(path: Path, data: Mapping[str, Any], key: str) -> str | None:
-    """The text `key` of a file, if there is one. Raises SpecError."""
-    value = data.get(key)
-    if value is not None and not isinstance(value, str):
-        raise SpecError(f"{path}: {key}: expected text in quotes, got {value!r}")
-    return value
-
-
 def _channel_texts(path: Path, table: Mapping[str, Any]) -> dict[str, str]:
     for name, value in table.items():
         if not isinstance(value, str):
             raise SpecError(f"{path}: channels.{name}: expected a path in quotes, got {value!r}")
     return dict(table)
-
-
-def _as_string(where: str, value: Any) -> str:
-    """A TOML scalar as SageMaker would send it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        raise SpecError(f"{where}: expected one value, got {type(value).__name__}")
-    return value if isinstance(value, str) else str(value)
 
 
 def by_our_names(given: Mapping[str, Source]) -> dict[str, Source]:

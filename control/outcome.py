@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
@@ -15,13 +15,17 @@ from contract.job import JobResult
 from contract.opt_ml import OptMl
 from control.child import Ending
 from control.job_spec import JobSpec
+from control.rule_text import summary_of
+from control.rule_watch import Verdict
 from control.runs import LOG_NAME, RUN_NAME, Run, make_run_folder, read_run, write_run
 from control.terminal import say
 
-STATUS_BY_ENDING: Mapping[str, Literal["Failed", "Stopped"]] = {
+Status = Literal["Completed", "Failed", "Stopped"]
+STATUS_BY_ENDING: Mapping[str, Status] = {
     "itself": "Failed",
     "limit": "Stopped",
     "person": "Stopped",
+    "rule": "Stopped",
 }
 
 
@@ -34,6 +38,7 @@ class Outcome:
     base: Path  # /opt/ml of the host whose end counts, as it lies here
     host: str | None = None  # that host's name, where there are several
     complaint: str | None = None  # why its command could not even start
+    rules: Verdict = field(default_factory=Verdict)
 
 
 def carry_out(
@@ -78,6 +83,7 @@ def carry_out(
             seconds=round(run.seconds + result.seconds, 1),
             metrics=result.metrics,
             failure_reason=result.failure_reason,
+            rules=tuple(summary_of(one) for one in outcome.rules.results),
         )
     )
     return result
@@ -106,17 +112,26 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _result(run: Run, outcome: Outcome, seconds: float) -> JobResult:
-    ending = outcome.ending
-    done = ending.code == 0 and ending.by == "itself"
+    status, reason = _end_of(run, outcome, seconds)
     return JobResult(
         name=run.name,
-        status="Completed" if done else STATUS_BY_ENDING[ending.by],
+        status=status,
         folder=run.folder,
         model_dir=OptMl(run.folder).model_dir,
         metrics=outcome.metrics,
-        failure_reason=None if done else _failure_reason(run.folder / LOG_NAME, outcome, seconds),
+        failure_reason=reason,
         seconds=seconds,
     )
+
+
+def _end_of(run: Run, outcome: Outcome, seconds: float) -> tuple[Status, str | None]:
+    """The status, and unless all is well why it is this one."""
+    ending, failed_by = outcome.ending, outcome.rules.failed_by
+    if ending.code != 0 or ending.by != "itself":
+        return STATUS_BY_ENDING[ending.by], _failure_reason(run.folder / LOG_NAME, outcome, seconds)
+    if failed_by:
+        return "Failed", f"{failed_by}; the training itself completed, and its model is kept"
+    return "Completed", None
 
 
 def _failure_reason(log: Path, outcome: Outcome, seconds: float) -> str:
@@ -124,6 +139,8 @@ def _failure_reason(log: Path, outcome: Outcome, seconds: float) -> str:
     by = outcome.ending.by
     if by == "limit":
         return f"stopped after {seconds:.0f} s: max_run_seconds is over; what was saved is kept"
+    if by == "rule":
+        return f"stopped by {outcome.rules.stopped_by}"
     if by == "person":
         return f"stopped by a signal after {seconds:.0f} s; what was saved is kept"
     reason = outcome.complaint or _left_behind(outcome.base) or _exit(outcome.ending.code, log)

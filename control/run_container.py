@@ -27,7 +27,8 @@ from control.docker_engine import (
 )
 from control.job_spec import JobSpec
 from control.outcome import Outcome, carry_out, channel_folders
-from control.runner import Plan
+from control.rule_watch import DEBUGGER, RuleWatch
+from control.runner import Plan, debug_plan
 from control.runs import LOG_NAME, RUNS
 from control.staging import folders_of, staged
 from control.terminal import complain
@@ -59,6 +60,7 @@ class ContainerRunner:
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL, as SageMaker does
     environment: Mapping[str, str] = field(default_factory=dict)  # of the job, besides our own
+    debugger: tuple[str, ...] = DEBUGGER
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_hosts <= MOST_HOSTS:
@@ -102,6 +104,7 @@ class ContainerRunner:
             hyperparameters=spec.hyperparameters,
             channels={name: str(path) for name, path in spec.channels.items()},
             max_run_seconds=spec.max_run_seconds,
+            **debug_plan(spec.debug, folder),
         )
 
     def _command(self, folder: Path, spec: JobSpec, network: str, host: str) -> tuple[str, ...]:
@@ -140,6 +143,8 @@ class ContainerRunner:
                 hosts=self.hosts,
                 current_host=host,
                 mounted_at=DEFAULT_BASE,
+                hook=spec.debug.hook,
+                profiler=spec.debug.profiler,
             )
         # Run folders of two projects may have the same name; containers of one engine may not.
         network = f"kennel-{folder.name}-{os.urandom(3).hex()}"
@@ -148,6 +153,7 @@ class ContainerRunner:
             counting_signals() as signals,
             _network(plan),
             Transcript(folder / LOG_NAME) as log,
+            self._rules_of(folder, spec, log) as rules,
             Containers(grace_seconds=self.grace_seconds) as containers,
         ):
             for host, command in zip(self.hosts, (plan.command, *plan.beside), strict=True):
@@ -159,9 +165,12 @@ class ContainerRunner:
                 signals=signals,
                 limit_seconds=plan.max_run_seconds,
                 grace_seconds=self.grace_seconds,
+                wants_stop=rules.wants_stop,
             )
             ending = supervise(containers, watch)
-            log.finish()
+            log.drain()
+            bases = tuple(self._base(folder, host) for host in self.hosts)
+            verdict = rules.finish(bases, signals)
         culprit = (containers.culprit or self.hosts[0]).removeprefix(f"{network}-")
         return Outcome(
             ending=ending,
@@ -169,7 +178,13 @@ class ContainerRunner:
             base=self._base(folder, culprit),
             host=culprit if self.num_hosts > 1 else None,
             complaint=containers.complaint,
+            rules=verdict,
         )
+
+    def _rules_of(self, folder: Path, spec: JobSpec, log: Transcript) -> RuleWatch:
+        """They speak among the job's lines."""
+        say = partial(log.note, echo=self.echo)
+        return RuleWatch(folder, spec.debug.rules, say, self.debugger)
 
     def _copy(self, client: Child, log: Transcript, host: str) -> None:
         speaker = f"{host} | " if self.num_hosts > 1 else ""

@@ -13,7 +13,8 @@ from contract.opt_ml import write_job
 from control.child import Watch, counting_signals, our_variables, start_child, supervise
 from control.job_spec import JobSpec
 from control.outcome import Outcome, carry_out, channel_folders
-from control.runner import Plan
+from control.rule_watch import DEBUGGER, RuleWatch
+from control.runner import Plan, debug_plan
 from control.runs import LOG_NAME, RUNS
 from control.staging import folders_of, staged
 from control.transcript import Transcript
@@ -30,6 +31,7 @@ class ProcessRunner:
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
     grace_seconds: float = 120.0  # from SIGTERM to SIGKILL, as SageMaker does
     environment: Mapping[str, str] = field(default_factory=dict)  # of the job, besides our own
+    debugger: tuple[str, ...] = DEBUGGER
 
     def plan(self, spec: JobSpec) -> Plan:
         """What `run` would do, with NNNN for the run's number."""
@@ -58,17 +60,28 @@ class ProcessRunner:
             hyperparameters=spec.hyperparameters,
             channels={name: str(path) for name, path in spec.channels.items()},
             max_run_seconds=spec.max_run_seconds,
+            **debug_plan(spec.debug, folder),
         )
 
     def _train(self, folder: Path, spec: JobSpec) -> Outcome:
         """Lay the job out, start the child, copy what it says, wait for its end."""
         channels = channel_folders(folder, folders_of(spec.channels, self.runs))
-        write_job(folder.resolve(), spec.hyperparameters, channels)
+        write_job(
+            folder.resolve(),
+            spec.hyperparameters,
+            channels,
+            hook=spec.debug.hook,
+            profiler=spec.debug.profiler,
+        )
         plan = self._plan_in(folder, spec)
         # A progress bar needs the terminal itself; elsewhere stderr belongs in the log.
         bar = sys.stderr.isatty()
         clear = bar and self.echo.isatty()
-        with counting_signals() as signals, Transcript(folder / LOG_NAME, clear_lines=clear) as log:
+        with (
+            counting_signals() as signals,
+            Transcript(folder / LOG_NAME, clear_lines=clear) as log,
+            self._rules_of(folder, spec, log) as rules,
+        ):
             child = start_child(
                 plan.command,
                 extra=plan.environment,
@@ -83,7 +96,14 @@ class ProcessRunner:
                 signals=signals,
                 limit_seconds=plan.max_run_seconds,
                 grace_seconds=self.grace_seconds,
+                wants_stop=rules.wants_stop,
             )
             ending = supervise(child, watch)
-            log.finish()
-            return Outcome(ending=ending, metrics=log.metrics, base=folder)
+            log.drain()
+            verdict = rules.finish((folder,), signals)
+            return Outcome(ending=ending, metrics=log.metrics, base=folder, rules=verdict)
+
+    def _rules_of(self, folder: Path, spec: JobSpec, log: Transcript) -> RuleWatch:
+        """They speak among the job's lines."""
+        say = partial(log.note, echo=self.echo)
+        return RuleWatch(folder, spec.debug.rules, say, self.debugger)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from contract.job import JobResult
+from control.debug_spec import DebugSpec
 from control.job_spec import JobSpec
+from control.rule_watch import rules_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +23,25 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of the inherited one
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, str] = field(default_factory=dict)
+    hook: Mapping[str, Any] | None = None  # debughookconfig.json, where one is written
+    profiler: Mapping[str, Any] | None = None  # profilerconfig.json
+    rules: tuple[Mapping[str, Any], ...] = ()
+    watch: tuple[str, ...] = ()  # the command that evaluates them meanwhile
     max_run_seconds: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `-o json`."""
         return asdict(self)
+
+
+def debug_plan(debug: DebugSpec, folder: Path) -> dict[str, Any]:
+    """What every runner does with the Debugger's part of a job, as fields of a Plan."""
+    return {
+        "hook": debug.hook.to_json() if debug.hook else None,
+        "profiler": debug.profiler.to_json() if debug.profiler else None,
+        "rules": tuple(rule.to_json() for rule in debug.rules),
+        "watch": rules_command(str(folder), follow=True) if debug.rules else (),
+    }
 
 
 class Runner(Protocol):

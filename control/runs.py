@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Run:
     channels: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)  # the last value of each
     failure_reason: str | None = None
+    rules: Sequence[Mapping[str, Any]] = ()  # that watched it, see rule_text.summary_of
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the folder as text."""

@@ -47,11 +47,23 @@ class Transcript:
         self._threads.append(thread)
         thread.start()
 
-    def finish(self) -> None:
-        """Wait for the last lines and close the file."""
+    def note(self, text: str, echo: TextIO) -> None:
+        """A line of ours among the job's. From any thread."""
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(text + "\n")
+                self._file.flush()
+            self._show(text, echo)
+
+    def drain(self) -> None:
+        """Wait for the last lines of streams that have ended."""
         for thread in self._threads:
             thread.join(timeout=JOIN_SECONDS)
         self._threads.clear()
+
+    def finish(self) -> None:
+        """Wait for the last lines and close the file."""
+        self.drain()
         with self._lock:
             self._file.close()
 

@@ -21,11 +21,9 @@ from control.job_spec import (
     combine,
     hyperparameters_in,
     read_job_file,
-    read_toml,
-    table_in,
-    text_in,
 )
 from control.s3 import Source
+from control.toml_file import read_toml, table_in, text_in
 
 TOP = ("name", "job", "hyperparameters", "channels", "tuning", "ranges", "warm_start", "aws")
 TUNING = (
