@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract.errors import JobError
@@ -22,12 +20,13 @@ from train.augment import seed_of
 from train.batches import STEP_STREAM, Batch, Order
 from train.device import Device
 from train.group import Group
+from train.loss import summed_loss, weight_of
 from train.metrics_file import EpochRow
 from train.optim import build_average, build_optimizer, lr_factor, set_lr
 from train.patience import is_patience_over, key_of
 from train.scoring import Scores
 from train.stop import Stop
-from train.watch import Phase, StepFacts, Watch
+from train.watch import Phase, RunFacts, StepFacts, Watch
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +111,7 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
     Raises JobError: the loss is not a number.
     """
     group = state.task.group
+    state.watch.begin_run(_run_facts(state))
     while state.epoch <= state.values.epochs and not is_patience_over(state.rows, state.values):
         _train_one_epoch(state, stop, outside)
         if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
@@ -163,16 +163,16 @@ def train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
     with watch.span(Phase.COPY):
         inputs = batch.inputs.to(device.torch, non_blocking=True)
         targets = batch.targets.to(device.torch, non_blocking=True)
-    watch.begin_step(
-        StepFacts(
-            module=state.task.module, step=global_step, epoch=state.epoch, is_update=is_update
-        )
-    )
+    if watch.is_recorded:
+        watch.begin_step(_step_facts(state, batch, is_update))
     if state.step % values.gradient_accumulation == 0:
         state.optimizer.zero_grad(set_to_none=True)
     with watch.span(Phase.FORWARD), device.autocast():
-        loss, logits = _loss(state, inputs, targets, global_step)
-        loss = loss / _weight_of(state, batch.step_targets)
+        loss, logits = summed_loss(
+            state.task.module, values, inputs, targets,
+            step=global_step, class_weights=state.task.class_weights,
+        )  # fmt: skip
+        loss = loss / weight_of(batch.step_targets, state.task.class_weights)
     with watch.span(Phase.BACKWARD):
         state.scaler.scale(loss / _accumulated(state)).backward()
     watch.end_backward(loss, logits, targets)
@@ -190,10 +190,22 @@ def _global_step(state: Fit) -> int:
     return (state.epoch - 1) * state.task.batches.order.steps_per_epoch + state.step
 
 
-def _weight_of(state: Fit, step_targets: Tensor) -> Tensor | int:
-    """What a mean over the whole step divides by: its pictures, or their classes' weights."""
-    weights = state.task.class_weights
-    return len(step_targets) if weights is None else weights[step_targets.to(weights.device)].sum()
+def _run_facts(state: Fit) -> RunFacts:
+    return RunFacts(
+        module=state.task.module, step=_global_step(state), epoch=state.epoch,
+        steps_per_epoch=state.task.batches.order.steps_per_epoch,
+    )  # fmt: skip
+
+
+def _step_facts(state: Fit, batch: Batch, is_update: bool) -> StepFacts:
+    def our_share() -> float:
+        weights = state.task.class_weights
+        return float(weight_of(batch.targets, weights) / weight_of(batch.step_targets, weights))
+
+    return StepFacts(
+        module=state.task.module, step=_global_step(state), epoch=state.epoch,
+        is_update=is_update, loss_scale=state.scaler.get_scale, our_share=our_share,
+    )  # fmt: skip
 
 
 def _accumulated(state: Fit) -> int:
@@ -201,31 +213,6 @@ def _accumulated(state: Fit) -> int:
     per_step = state.values.gradient_accumulation
     first = state.step - state.step % per_step
     return min(per_step, state.task.batches.order.steps_per_epoch - first)
-
-
-def _loss(state: Fit, inputs: Tensor, targets: Tensor, global_step: int) -> tuple[Tensor, Tensor]:
-    """Summed cross-entropy (scalar) and logits, with mixup (Zhang et al., 2018) when it is on."""
-    values, weights = state.values, state.task.class_weights
-
-    def entropy(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits.float(),
-            labels,
-            weights,
-            reduction="sum",
-            label_smoothing=values.label_smoothing,
-        )
-
-    if values.mixup == 0:
-        logits = state.task.module(inputs)
-        return entropy(logits, targets), logits
-    generator = np.random.default_rng([values.seed, STEP_STREAM, global_step])
-    share = float(generator.beta(values.mixup, values.mixup))
-    partner = torch.from_numpy(generator.permutation(len(targets))).to(targets.device)
-    mixed = inputs.float() * share + inputs[partner].float() * (1 - share)
-    logits = state.task.module(mixed)
-    loss = share * entropy(logits, targets) + (1 - share) * entropy(logits, targets[partner])
-    return loss, logits
 
 
 def _update(state: Fit, global_step: int) -> None:
@@ -255,7 +242,7 @@ def _finish_epoch(state: Fit, stop: Stop, outside: Progressing) -> bool:
             f"training diverged: the loss is {train_loss} in epoch {state.epoch}; "
             f"lower lr (now {state.values.lr:g}) or set gradient-clip to 1"
         )
-    with state.watch.evaluation(state.judged):
+    with state.watch.evaluation(state.judged, state.epoch):
         scores = state.task.validate(state.judged, stop)
     if scores is None:
         return False

@@ -1,6 +1,6 @@
 """Scores of one pass: probabilities in, loss and accuracy out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ class Scores:
     loss: float  # mean cross-entropy, without label smoothing
     accuracy: float  # top-1, 0 to 1
     probabilities: Tensor  # float32 (N, K), on the CPU
+    targets: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # (N,)
 
     @classmethod
     def of(cls, logits_NK: Tensor, targets: Tensor) -> "Scores":
@@ -27,6 +28,7 @@ class Scores:
             loss=float(F.cross_entropy(logits, targets)),
             accuracy=float((logits.argmax(dim=1) == targets).double().mean()),
             probabilities=logits.softmax(dim=1),
+            targets=targets,
         )
 
 

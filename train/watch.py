@@ -3,7 +3,7 @@
 The loop says what it is about to do; a recorder of tensors and a timeline of spans listen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +21,8 @@ class Phase(StrEnum):
     STEP = "Step:ModeKeys.TRAIN"  # from waiting for the batch to the end of the update
     EVALUATION_STEP = "Step:ModeKeys.EVAL"  # one batch of an evaluation
     DATA_WAIT = "DataLoaderIter"
+    LOADER_START = "DataLoaderIterInitialize"  # its worker processes, too
+    LOADER_WORKER = "DataLoaderWorker"  # a batch, by the process that made it
     COPY = "Copy"  # to the device
     FORWARD = "Forward"
     BACKWARD = "Backward(post-forward)"
@@ -29,6 +31,17 @@ class Phase(StrEnum):
     CHECKPOINT = "Checkpoint"
     FEATURES = "FeaturePass"  # pictures through the frozen trunk
     DECODE = "Decode"  # pictures into memory
+    EPOCH = "Epoch"  # with its validation and its checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run, before its first step or where it goes on."""
+
+    module: nn.Module  # what learns
+    step: int  # the next one, of the whole run
+    epoch: int  # it belongs to; from 1
+    steps_per_epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +52,23 @@ class StepFacts:
     step: int  # of the whole run, from 0: a batch each, also while gradients are accumulated
     epoch: int  # from 1
     is_update: bool  # the optimizer steps at its end
+    loss_scale: Callable[[], float]  # gradients are this much too large: half precision
+    our_share: Callable[[], float]  # of the step's weight in the loss, 0 to 1; 1 when alone
 
 
 class Recorder(Protocol):
     """Saves tensors. All calls come between two steps or within one, in one thread."""
 
+    def begin_run(self, facts: RunFacts) -> None:
+        """Before all others."""
+
     def begin_step(self, facts: StepFacts) -> None:
         """Before the forward pass of a training step."""
 
     def end_backward(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Gradients are there, the weights are still old. `loss` is the mean of the step."""
+        """Gradients are there, the weights are still old. `loss`: our share of the step's mean."""
 
-    def evaluation(self, module: nn.Module) -> AbstractContextManager[None]:
+    def evaluation(self, module: nn.Module, epoch: int) -> AbstractContextManager[None]:
         """Meanwhile `module` is run over the validation split, batch by batch."""
 
     def evaluated(self, scores: Scores, epoch: int) -> None:
@@ -84,6 +102,16 @@ class Watch:
     def __init__(self, recorder: Recorder | None = None, timeline: Timeline | None = None) -> None:
         self._recorder, self._timeline = recorder, timeline
 
+    @property
+    def is_recorded(self) -> bool:
+        """True when tensors are saved."""
+        return self._recorder is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """True when spans are recorded."""
+        return self._timeline is not None
+
     def span(self, phase: Phase, **facts: Any) -> AbstractContextManager[None]:
         """Time spent in the block."""
         return self._nothing if self._timeline is None else self._timeline.span(phase, **facts)
@@ -92,23 +120,28 @@ class Watch:
         """The batches of training steps; `first` is the first one's number in the whole run."""
         return batches if self._timeline is None else self._timeline.steps(batches, first)
 
+    def begin_run(self, facts: RunFacts) -> None:
+        """Before the first step, or the first after a resume."""
+        if self._recorder is not None:
+            self._recorder.begin_run(facts)
+
     def begin_step(self, facts: StepFacts) -> None:
         """Before a forward pass."""
         if self._recorder is not None:
             self._recorder.begin_step(facts)
 
     def end_backward(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """After a backward pass, before the update. `loss` is the mean of the step."""
+        """After a backward pass, before the update. `loss`: our share of the step's mean."""
         if self._recorder is not None:
             self._recorder.end_backward(loss, logits, targets)
 
-    def evaluation(self, module: nn.Module) -> AbstractContextManager[Any]:
+    def evaluation(self, module: nn.Module, epoch: int) -> AbstractContextManager[Any]:
         """While the validation split is scored."""
         if self._recorder is None:
             return self.span(Phase.EVALUATE)
         both = ExitStack()
         both.enter_context(self.span(Phase.EVALUATE))
-        both.enter_context(self._recorder.evaluation(module))
+        both.enter_context(self._recorder.evaluation(module, epoch))
         return both
 
     def evaluated(self, scores: Scores, epoch: int) -> None:
