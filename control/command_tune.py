@@ -34,6 +34,11 @@ SECRET = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 def tune(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the study completed, 1 when it did not."""
     tuning = read_tuning(arguments.tuning, overrides_of(arguments), arguments.max_jobs)
+    if tuning.job_debug.is_on:
+        complain(
+            f"note: {tuning.job}: [debugger], [profiler] and [rules] are for single jobs; "
+            "the trials of a study go without them"
+        )
     if arguments.show:  # otherwise the study says them itself, at its start
         for line in tuning_warnings(tuning.spec):
             complain(f"warning: {line}")

@@ -83,7 +83,7 @@ def carry_out(
             seconds=round(run.seconds + result.seconds, 1),
             metrics=result.metrics,
             failure_reason=result.failure_reason,
-            rules=tuple(summary_of(one) for one in outcome.rules.results),
+            rules=[summary_of(one) for one in outcome.rules.results],
         )
     )
     return result

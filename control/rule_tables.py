@@ -55,9 +55,10 @@ def own_rule_of(words: str) -> RuleSpec:
     if not colon or not file or not name.isidentifier():
         raise UsageError(f"--own: expected FILE.py:CLASS, got {words!r}")
     try:
-        return _own("--own", Path(file).expanduser(), name, name)
+        source = _file_with("--own", Path(file).expanduser(), name)
     except SpecError as error:
         raise UsageError(str(error)) from None
+    return RuleSpec(name=name, rule=name, source=str(source))
 
 
 def _rule(path: Path, name: str, given: Any) -> RuleSpec:
@@ -72,7 +73,8 @@ def _rule(path: Path, name: str, given: Any) -> RuleSpec:
     actions = tuple(_actions(where, given.get("actions", [])))
     if source is not None:
         file = Path(os.path.normpath(path.parent / Path(source).expanduser()))
-        return _own(where, file, name, rule, parameters, actions)
+        source = str(_file_with(where, file, rule))
+        return RuleSpec(name=name, rule=rule, parameters=parameters, source=source, actions=actions)
     _check_name(where, rule)
     try:
         return RuleSpec(name=name, rule=rule, parameters=parameters, actions=actions)
@@ -90,15 +92,8 @@ def _check_name(where: str, rule: str) -> None:
         raise SpecError(f"{where}: {error}{own}") from None
 
 
-def _own(
-    where: str,
-    file: Path,
-    name: str,
-    rule: str,
-    parameters: Mapping[str, str] | None = None,
-    actions: tuple[Action, ...] = (),
-) -> RuleSpec:
-    """A rule of the user's own. Its file is parsed, not run. Raises SpecError: no such class."""
+def _file_with(where: str, file: Path, rule: str) -> Path:
+    """The file of the user's own class, which is parsed, not run. Raises SpecError: not there."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except OSError as error:
@@ -108,13 +103,7 @@ def _own(
     classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
     if rule not in classes:
         raise SpecError(f"{where}: {file} has no class {rule!r}; {_near(rule, classes)}")
-    return RuleSpec(
-        name=name,
-        rule=rule,
-        parameters=parameters or {},
-        source=str(file.resolve()),
-        actions=actions,
-    )
+    return file.resolve()
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -156,8 +156,11 @@ class RuleWatch:
         if code is None:
             self._is_lost = True
             self._say(f"rules: their evaluation was not finished and is given up; {self._again()}")
-        elif code not in EVALUATED:
-            self._lose(code)
+            return
+        if self._reader is not None:
+            self._reader.join(timeout=KILLED_SECONDS)
+        if code not in EVALUATED or any(self._known(rule) is None for rule in self._rules):
+            self._lose(code)  # 1 is also how Python ends after an error
 
     def _lose(self, code: int) -> None:
         """Say it once; the job goes on."""
@@ -222,11 +225,15 @@ class RuleWatch:
 
     def _final(self, rule: RuleSpec) -> RuleResult:
         """A rule that was still at work was cut short."""
-        known = self._results.get(rule.name)
-        if known is not None and known.status not in ("InProgress", "Stopping"):
+        if known := self._known(rule):
             return known
         details = f"its evaluation ended too early; {self._again()}"
         return RuleResult(name=rule.name, rule=rule.rule, status="Stopped", details=details)
+
+    def _known(self, rule: RuleSpec) -> RuleResult | None:
+        """What was said of a rule last, unless it is still at work."""
+        known = self._results.get(rule.name)
+        return None if known is None or known.status in ("InProgress", "Stopping") else known
 
     def _because(self, action: str) -> str:
         """`rule NAME at step N: why`; empty when no rule asked for it."""

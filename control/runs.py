@@ -33,7 +33,9 @@ class Run:
     channels: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)  # the last value of each
     failure_reason: str | None = None
-    rules: Sequence[Mapping[str, Any]] = ()  # that watched it, see rule_text.summary_of
+    rules: Sequence[Mapping[str, Any]] = field(
+        default_factory=list
+    )  # that watched it, see rule_text.summary_of
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the folder as text."""

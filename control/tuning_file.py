@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from contract.job import CHANNELS, channel_name
 from contract.ranges import only_known, read_ranges
 from contract.tuning import BUDGETS, TUNING_KEY, TuningSpec
 from contract.tuning_parts import COMPLETION, RESOURCES
+from control.debug_spec import DebugSpec
+from control.debug_tables import TABLES
 from control.job_spec import (
     DAY_SECONDS,
     JobFile,
@@ -58,6 +60,7 @@ class Tuning:
     job: Path | None = None  # the base job's file
     trial_seconds: int = DAY_SECONDS  # max_run_seconds of the base job
     aws: AwsPlace | None = None
+    job_debug: DebugSpec = field(default_factory=DebugSpec)  # of the base job; trials go without
 
     @property
     def limit_seconds(self) -> int:
@@ -104,7 +107,7 @@ def read_tuning(
     """
     overrides = overrides or Overrides()
     data = read_toml(path, "tuning description")
-    only_known(str(path), data, TOP)
+    _check_tables(path, data)
     base_path, base = _base(path, data)
     settings = table_in(path, data, "tuning")
     only_known(f"{path}: tuning", settings, TUNING)
@@ -129,8 +132,20 @@ def read_tuning(
         },
         job=base_path,
         trial_seconds=base.max_run_seconds,
+        job_debug=base.debug,
         aws=_aws(path, table_in(path, data, "aws")) if "aws" in data else None,
     )
+
+
+def _check_tables(path: Path, data: Mapping[str, Any]) -> None:
+    """Raises SpecError: a name that no study has."""
+    for name in TABLES:
+        if name in data:
+            raise SpecError(
+                f"{path}: [{name}]: a study has neither Debugger nor profiler; run one of its "
+                "trials with them: kennel run JOB.toml --from best --debug --profile"
+            )
+    only_known(str(path), data, TOP)
 
 
 def _base(path: Path, data: Mapping[str, Any]) -> tuple[Path | None, JobFile]:
