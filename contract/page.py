@@ -65,9 +65,10 @@ def to_header(title: str, facts: Iterable[str], tiles: Iterable[Tile], story: st
     )
 
 
-def to_section(heading: str, body: str) -> str:
-    """A heading and what stands under it."""
-    return f"<section><h2>{heading}</h2>{body}</section>\n"
+def to_section(heading: str, body: str, anchor: str = "") -> str:
+    """A heading and what stands under it; `#anchor` leads there."""
+    place = f' id="{anchor}"' if anchor else ""
+    return f"<section{place}><h2>{heading}</h2>{body}</section>\n"
 
 
 def to_figure(drawing: Drawing, alt: str) -> str:

@@ -1,0 +1,116 @@
+"""The Debugger's part of the job's page: what its rules found, and the tensors that were saved."""
+
+from collections.abc import Sequence
+
+from contract.page import to_section, to_text
+from contract.rule_result import Finding, RuleResult
+from contract.rules import RULES
+from debugger.report.findings import findings_table, to_badge
+from debugger.report.job_files import JobFiles
+from debugger.report.saved_lines import draw_lines, read_lines
+from debugger.report.words import count, listed, or_dash, to_table
+from debugger.saved import SavedTensors
+
+_MOST_FINDINGS = 10  # of one rule
+_MOST_LOSSES = 4
+_MOST_SCALARS = 8
+# Rules whose value is the mean of the absolute values of the tensor that they name.
+_IN_UNITS_OF_THE_LINE = ("VanishingGradient",)
+HOW = "`kennel run JOB.toml --debug`"
+
+
+def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
+    """The rules over tensors: a table of all, then each that fired with evidence and advice."""
+    results = tensor_results(job)
+    if not results:
+        text = (
+            f"No rule looked at this job's tensors. {HOW} saves them and asks the rules; "
+            "`kennel debug rules` asks them afterwards."
+        )
+        return to_section("What the Debugger found", _words(text), "findings")
+    fired = [one for one in results if one.findings]
+    names = listed([to_text(one.name) for one in fired]) if fired else ""
+    told = f"{names} fired." if fired else f"None of {count(len(results), 'rule')} fired."
+    rows = [
+        (f"<b>{to_text(one.name)}</b>", to_badge(one), _says(one), f"{one.num_findings:,}",
+         f"{one.datapoints:,}", or_dash(None if one.last_step is None else f"{one.last_step:,}"))
+        for one in sorted(results, key=lambda one: not one.findings)
+    ]  # fmt: skip
+    heads = ("rule", "status", "what it says", "findings", "looked at", "last step")
+    body = f"<p>{told}</p>{to_table(heads, rows, texts=3)}"
+    body += "".join(_tell(one, saved) for one in fired)
+    return to_section("What the Debugger found", body, "findings")
+
+
+def tensors_section(saved: SavedTensors | None, reason: str) -> str:
+    """Losses and scalars against steps, and what else was saved."""
+    if saved is None:
+        text = reason or f"No tensor was saved. {HOW} saves losses, weights, gradients and more."
+        return to_section("Tensors", _words(text), "tensors")
+    losses = [name for name in sorted(saved.all_names) if saved.is_in(name, "losses")]
+    scalars = [name for name in sorted(saved.all_names) if name.startswith("scalar/")]
+    shown = [*losses[:_MOST_LOSSES], *scalars[:_MOST_SCALARS]]
+    figures = "".join(draw_lines(read_lines(saved, name), name) for name in shown)
+    rows = []
+    for collection in saved.collections:
+        names = [name for name in saved.all_names if saved.is_in(name, collection)]
+        if names:
+            example = to_text(min(names))
+            rows.append((to_text(collection), example, f"{len(names):,}"))
+    modes = [saved.moment(step).mode for step in saved.steps]
+    told = ", ".join(f"{modes.count(mode):,} of {mode}" for mode in dict.fromkeys(modes))
+    body = (
+        f"<p>{count(len(saved.all_names), 'tensor')} at {count(len(saved.steps), 'step')}: "
+        f"{told}. <code>kennel debug tensors</code> lists all of them.</p>"
+        + f'<div class="panels">{figures}</div>'
+        + (to_table(("collection", "for example", "tensors"), rows, texts=2) if rows else "")
+    )
+    return to_section("Tensors", body, "tensors")
+
+
+def tensor_results(job: JobFiles) -> list[RuleResult]:
+    """Those of built-in rules over tensors, and the user's own."""
+    return [
+        one for one in job.results if one.rule not in RULES or RULES[one.rule].scope == "tensors"
+    ]
+
+
+def _says(one: RuleResult) -> str:
+    """The first finding, or the status in words. Markup."""
+    text = one.findings[0].message if one.findings else one.details
+    kind = RULES.get(one.rule)
+    about = f'<br><span class="muted">Fires when {to_text(kind.help)}.</span>' if kind else ""
+    return f"{to_text(text)}{about}"
+
+
+def _tell(one: RuleResult, saved: SavedTensors | None) -> str:
+    shown = one.findings[:_MOST_FINDINGS]
+    more = one.num_findings - len(shown)
+    left = f'<p class="muted">{count(more, "more finding")} in report.json.</p>' if more > 0 else ""
+    return (
+        f"<h3>{to_text(one.name)}</h3>{findings_table(shown)}{left}"
+        f'<div class="panels">{_draw(one, shown, saved) if saved else ""}</div>'
+    )
+
+
+def _draw(one: RuleResult, findings: Sequence[Finding], saved: SavedTensors) -> str:
+    """The first tensors that were named, against steps."""
+    figures = []
+    for name in list(dict.fromkeys(finding.tensor for finding in findings))[:2]:
+        tensor = name.partition(" of worker_")[0]
+        if tensor not in saved.all_names:
+            continue
+        lines = read_lines(saved, tensor)
+        mine = [finding for finding in findings if finding.tensor == name]
+        is_same = one.rule in _IN_UNITS_OF_THE_LINE
+        marks = [(f.mode, f.step, f.value if is_same else None) for f in mine]
+        limit = mine[0].threshold if is_same else None
+        figures.append(draw_lines(lines, name, marks=marks, threshold=limit))
+    return "".join(figures)
+
+
+def _words(text: str) -> str:
+    """A paragraph in which `commands` stand out. The text is ours, or a path of the user's."""
+    parts = to_text(text).split("`")
+    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f"<p>{marked}</p>"

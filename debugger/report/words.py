@@ -1,0 +1,75 @@
+"""Words: numbers as a person writes them, and what every table of a page is made of."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def to_duration(seconds: float) -> str:
+    """`0.31 ms`, `14 ms`, `0.82 s`, `42 s`, `3.1 min`, `2.2 h`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 9.95:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"
+
+
+def to_bytes(count: float) -> str:
+    """`0 B`, `312 KiB`, `1.4 GiB`."""
+    size, unit = float(count), 0
+    while size >= 1024 and unit < len(_BINARY) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.0f} {_BINARY[unit]}" if unit == 0 or size >= 99.5 else (
+        f"{size:.1f} {_BINARY[unit]}"
+    )  # fmt: skip
+
+
+def to_percent(percent: float, digits: int = 1) -> str:
+    """`41.3 %`; what is there but too small to show is `< 0.1 %`."""
+    least = 10.0**-digits
+    if 0 < percent < least / 2:
+        return f"&lt; {least:g} %"
+    return f"{percent:.{digits}f} %"
+
+
+def to_moment(unix_seconds: float) -> str:
+    """`2026-05-04 17:31:08 UTC`."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 step`, `20 steps`, `3 processes`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}" + ("" if number == 1 else ending)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def or_dash(text: str | None) -> str:
+    """A cell for what is not known."""
+    return "&ndash;" if text is None else text
+
+
+def to_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """A table whose first `texts` columns are words, the others numbers.
+
+    Heads and cells are markup: what somebody else named goes through `to_text` before.
+    """
+    kinds = ["" if i < texts else ' class="n"' for i in range(len(heads))]
+    top = "".join(f"<th{kind}>{head}</th>" for kind, head in zip(kinds, heads, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
