@@ -1,6 +1,6 @@
 """What rules found, as people read it: a line when a status changes, a table at the end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.rule_result import RuleResult
@@ -52,10 +52,45 @@ def rule_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     return table(("rule", "status", "step", "what was seen"), rows)
 
 
-def in_order(results: Iterable[RuleResult], names: Sequence[str]) -> tuple[RuleResult, ...]:
-    """Those of `names`, in this order."""
-    by_name = {one.name: one for one in results}
-    return tuple(by_name[name] for name in names if name in by_name)
+def explanation(source: str, results: Sequence[RuleResult], ahead: str | None) -> str:
+    """What fired, at which step, what it means and what to change; else that all is well.
+
+    `ahead`: what would most likely go wrong next, where nothing has yet.
+    """
+    found = [one for one in results if one.status == "IssuesFound"]
+    fine = [one.name for one in results if one.status == "NoIssuesFound"]
+    others = [one for one in results if one not in found and one.name not in fine]
+    count = f"{len(found)} of {len(results)} rules found something"
+    lines = [f"{source}: {count}." if found else _all_well(source, fine)]
+    for one in found:
+        lines += ["", *_finding_lines(one)]
+    if found and fine:
+        lines += ["", f"fine: {', '.join(fine)}"]
+    if others:
+        lines += ["", *(f"{one.name}: {one.status}: {sentence(one)}" for one in others)]
+    return "\n".join([*lines, *([ahead] if ahead else [])])
+
+
+def _all_well(source: str, fine: Sequence[str]) -> str:
+    if not fine:
+        return f"{source}: no rule could be evaluated."
+    return f"{source}: all is well, say {', '.join(fine)}."
+
+
+def _finding_lines(result: RuleResult) -> list[str]:
+    if not result.findings:
+        return [f"{result.name}: {sentence(result)}"]
+    first = result.findings[0]
+    where = f"step {first.step}{f' ({first.mode})' if first.mode else ''}"
+    more = result.num_findings - 1
+    times = f", and {more:,} more time{'s' if more > 1 else ''}" if more > 0 else ""
+    lines = [f"{result.name}, first at {where}{times}", f"  seen:    {sentence(result)}"]
+    if first.value is not None and first.threshold is not None:
+        of = f" of {first.tensor}" if first.tensor else ""
+        lines.append(f"  figures: {first.value:.4g}{of}, threshold {first.threshold:.4g}")
+    if first.advice:
+        lines.append(f"  advice:  {' '.join(first.advice.split())}")
+    return lines
 
 
 def _at(result: RuleResult) -> str:
