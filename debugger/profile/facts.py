@@ -1,0 +1,101 @@
+"""Facts: a profile as the rules look at it; computed once for all of them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from debugger.profile.data import CPU, GPU, NodeMetrics, Profile, Series
+from debugger.profile.intervals import Intervals, union
+from debugger.profile.phases import EVAL, TRAIN, Phases
+from debugger.profile.steps import Steps, read_steps
+from debugger.profile.timeline_files import host_of
+
+_EMPTY = NodeMetrics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A profile with its steps found."""
+
+    profile: Profile
+    index: Phases
+    steps: tuple[Steps, ...]  # of every process and mode
+    training: tuple[Steps, ...]  # those that learn, of every process
+    loop: tuple[float, float] | None  # from the first training step to the end of the last
+    hosts: tuple[str, ...]  # with metrics or a timeline, algo-2 before algo-10
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Facts":
+        """Look once over all events."""
+        index = Phases.of(profile.events)
+        steps = tuple(read_steps(index))
+        training = tuple(one for one in steps if one.mode == TRAIN) or tuple(
+            one for one in steps if one.mode != EVAL
+        )
+        found = {*profile.system, *(host_of(node) for node in index.nodes)}
+        return cls(
+            profile=profile,
+            index=index,
+            steps=steps,
+            training=training,
+            loop=_extent(training),
+            hosts=tuple(sorted(found, key=_natural)),
+        )
+
+    @property
+    def analysed(self) -> tuple[float, float]:
+        """What use is judged by: the training loop, or without steps the whole job."""
+        return self.loop or (self.profile.started_at, self.profile.ended_at)
+
+    @property
+    def has_gpu(self) -> bool:
+        """True when any host reported one."""
+        return any(self.metrics(host).of(GPU) for host in self.hosts)
+
+    def metrics(self, host: str) -> NodeMetrics:
+        """What its agent saw; nothing where there was none."""
+        return self.profile.system.get(host, _EMPTY)
+
+    def series(self, host: str, metric: str) -> Mapping[str, Series]:
+        """By name; empty where the host has none."""
+        return self.metrics(host).of(metric)
+
+    def num_cores(self, host: str) -> int:
+        """Cores that its agent reported; 0 unknown."""
+        return len(self.series(host, CPU))
+
+    def processes(self, host: str) -> tuple[Steps, ...]:
+        """Those that train there."""
+        return tuple(one for one in self.training if one.host == host)
+
+    def is_analysed(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which samples belong to what is analysed. A sample speaks for what was before it."""
+        start, end = self.analysed
+        result: NDArray[np.bool_] = (times > start) & (times <= end)
+        return result if self.loop else (times >= start) & (times <= end)
+
+    def window_of(self, time: float, window_us: int) -> int:
+        """The number of AWS's window that holds a moment."""
+        return max(0, int((time - self.profile.first_file_at) * 1e6 // max(1, window_us)))
+
+    def during(self, *phases: str) -> Intervals:
+        """When any process was in one of these phases."""
+        spans = [self.index.spans(phase) for phase in phases]
+        return union(
+            np.concatenate([starts for starts, _ in spans]),
+            np.concatenate([ends for _, ends in spans]),
+        )
+
+
+def _extent(steps: tuple[Steps, ...]) -> tuple[float, float] | None:
+    if not steps:
+        return None
+    return min(float(one.starts[0]) for one in steps), max(float(one.ends.max()) for one in steps)
+
+
+def _natural(host: str) -> tuple[str, int, str]:
+    match = re.fullmatch(r"(.*?)(\d+)", host)
+    return (match[1], int(match[2]), host) if match else (host, 0, host)
