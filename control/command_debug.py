@@ -13,6 +13,7 @@ from contract.strict import nearest
 from control.debug_flags import RULE_SYNTAX
 from control.debug_outlook import outlook
 from control.debug_source import DebugSource, opened_source
+from control.debug_spec import by_our_names
 from control.debugger_child import ERRORS, FOUND, IMPOSSIBLE, ask_debugger
 from control.parser import Command, Parser
 from control.rule_tables import own_rule_of, rule_of
@@ -42,7 +43,7 @@ def debug(arguments: argparse.Namespace) -> int:
 def _rules(arguments: argparse.Namespace, source: DebugSource) -> int:
     """Evaluate now, whatever was found while the job ran."""
     given = [*map(rule_of, arguments.rule), *map(own_rule_of, arguments.own)]
-    rules = given or source.rules()
+    rules = [*map(by_our_names, given)] or source.rules()
     out = arguments.out or (None if source.is_temporary else source.out)
     code, results = _evaluated(source, {"rules": [one.to_json() for one in rules]}, out)
     if arguments.output == "json":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contract.errors import SpecError, UsageError
 from contract.files import cannot_write, read_json
+from contract.hook_config import END_NAME
 from contract.rule_result import REPORT_NAME, RULE_OUTPUT, RuleResult
 from contract.rules import RuleSpec
 from control.debug_spec import CLASSIC_RULES
@@ -24,7 +25,6 @@ from control.staging_list import list_files
 OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output", "tensors", "profiler"})
 TENSORS = frozenset({"events", "index", "collections"})
 PROFILE = frozenset({"system", "framework"})
-END_MARK = "training_job_end.ts"
 MB = 1_000_000
 
 
@@ -130,7 +130,7 @@ def _get(s3: S3, uri: S3Uri, folder: Path, files: dict[str, S3Object], progress:
 
 def _is_ours(name: str) -> bool:
     parts = set(name.split("/")[:-1])
-    return bool(parts & (OUTPUTS | TENSORS | PROFILE)) or name.endswith(END_MARK)
+    return bool(parts & (OUTPUTS | TENSORS | PROFILE)) or name.endswith(END_NAME)
 
 
 def _result_in(path: Path) -> RuleResult:

@@ -4,7 +4,7 @@ Rules bring what they need: their collections are saved, too, and the profiler i
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from contract.errors import SpecError
@@ -20,6 +20,21 @@ CLASSIC_RULES = (
 )  # fmt: skip
 # A rule that was told other names of tensors needs those: collection -> the rule's parameter.
 REGEX_PARAMETERS = {"relu_input": "activation_inputs_regex", "relu_output": "tensor_regex"}
+# Rules whose defaults are names of other frameworks: what they are told here unless the user says
+# something else, and the collections that hold it.
+OUR_NAMES: Mapping[str, Mapping[str, str]] = {
+    "ClassImbalance": {
+        "labels_regex": READY_REGEXES["labels"],
+        "predictions_regex": READY_REGEXES["predictions"],
+        "argmax": "true",
+    },
+    "CheckInputImages": {"regex": READY_REGEXES["input_image"]},
+}
+OUR_COLLECTIONS: Mapping[str, tuple[str, ...]] = {
+    "ClassImbalance": ("labels", "predictions"),
+    "Confusion": ("labels", "predictions"),
+    "CheckInputImages": ("input_image",),
+}
 # It is a folder's name below rule-output/.
 RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -93,7 +108,8 @@ class DebugSpec:
             profiler = ProfilerConfig()
             name = self.profile_rules[0].name
             notes.append(f"rule {name} needs the profiler: it is on, every 500 ms")
-        return replace(self, hook=hook, profiler=profiler, notes=tuple(notes))
+        rules = tuple(by_our_names(rule) for rule in self.rules)
+        return replace(self, hook=hook, profiler=profiler, rules=rules, notes=tuple(notes))
 
 
 def default_hook() -> HookConfig:
@@ -114,11 +130,22 @@ def ready_collection(name: str, **parameters: str) -> Collection:
     return Collection(name=name, parameters=parameters)
 
 
+def by_our_names(rule: RuleSpec) -> RuleSpec:
+    """A built-in rule that looks for the names of this project unless it was told others."""
+    ours = OUR_NAMES.get(rule.rule)
+    if rule.source or not ours or ours.keys() & rule.parameters.keys():
+        return rule
+    return replace(rule, parameters={**rule.parameters, **ours})
+
+
 def _with_needs(hook: HookConfig, rule: RuleSpec) -> tuple[HookConfig, list[str]]:
     """The hook that serves a rule, and which collections that added."""
     present = {one.name for one in hook.collections}
     kind = rule.kind
     needed = list(kind.collections) if kind else []
+    ours = OUR_NAMES.get(rule.rule, {})
+    if not rule.source and not ours.keys() & rule.parameters.keys():
+        needed += OUR_COLLECTIONS.get(rule.rule, ())
     asked = rule.parameters.get("collection_names", "")
     needed += [name.strip() for name in asked.split(",") if name.strip()]
     added = []

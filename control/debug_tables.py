@@ -126,9 +126,7 @@ def _aws_name(key: str) -> str:
 def _value(where: str, key: str, value: Any) -> str:
     name = _aws_name(key).rpartition(".")[2]
     if name == "save_interval":
-        if value == AUTO and key == name:
-            return AUTO
-        return _whole(where, value, 1, ' or "auto"' if key == name else "")
+        return AUTO if value == AUTO else _whole(where, value, 1, ' or "auto"')
     if name in ("start_step", "end_step"):
         return _whole(where, value, 0)
     if name == "save_steps":

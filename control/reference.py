@@ -1,4 +1,4 @@
-"""The generated pages of docs/: hyperparameters, command line, errors. Run by `make docs`.
+"""The generated pages of docs/: hyperparameters, command line, errors, rules. Run by `make docs`.
 
 `python -m control.reference` writes them; with `--check` it only says whether they are in step.
 """
@@ -16,7 +16,11 @@ from contract.errors import KennelError
 from contract.files import write_text
 from contract.hyperparameters import SETTINGS
 from contract.metrics import METRICS
+from contract.profile_rules import PROFILER_REPORT, SINGLE_PROFILE_RULES
+from contract.rule_kind import RuleKind
+from contract.rule_parameter import ParameterValue
 from contract.setting import Setting
+from contract.tensor_rules import NOT_FOR_PICTURES, TENSOR_RULES
 from control.child import ROOT
 from control.cli import COMMANDS, overview
 from control.parser import Command, parser_of
@@ -32,6 +36,7 @@ def pages() -> dict[str, str]:
         "hyperparameters.md": hyperparameters_page(),
         "cli.md": cli_page(),
         "errors.md": errors_page(),
+        "rules.md": rules_page(),
     }
 
 
@@ -121,6 +126,56 @@ def errors_page() -> str:
         f"```text\n{inspect.cleandoc(tree)}\n```",
         _table(("error", "is a kind of", "exit code", "meaning"), rows),
     )
+
+
+def rules_page() -> str:
+    """Every built-in rule with its parameters, from contract's tables."""
+    sections = [
+        f"## {title}\n\n{text}\n\n" + "\n\n".join(_rule_section(kind) for kind in kinds)
+        for title, text, kinds in (
+            ("Over saved tensors", "They need `[debugger]`, and turn it on.", TENSOR_RULES),
+            (
+                "Over the profile",
+                "They need `[profiler]`, and turn it on. All of them take `scan_interval_us`.",
+                SINGLE_PROFILE_RULES,
+            ),
+        )
+    ]
+    return _page(
+        "Rules",
+        "AWS's built-in rules, with AWS's names, parameters and defaults. `collections` are saved\n"
+        "for a rule without being asked for. How to use them: [debugger.md](debugger.md).",
+        *sections,
+        f"## {PROFILER_REPORT.name}\n\nRuns all rules over the profile, writes the report, and "
+        "fires when any of them does. A parameter of one of them is `RULE_PARAMETER`, e.g. "
+        "`CPUBottleneck_cpu_threshold`. "
+        + " ".join(
+            f"`{one.name}` (default `{_default(one.default)}`): {one.help}."
+            for one in PROFILER_REPORT.parameters
+            if one.name in ("opt_out_telemetry", "aws_compat")
+        ),
+        "## Rules that are not here\n\n"
+        + " ".join(f"`{name}` is {why}." for name, why in NOT_FOR_PICTURES.items()),
+    )
+
+
+def _rule_section(kind: RuleKind) -> str:
+    when = kind.help if kind.help.startswith("never") else f"when {kind.help}"
+    parts = [f"### {kind.name}", f"Fires {when}."]
+    if kind.collections:
+        parts.append("collections: " + ", ".join(f"`{name}`" for name in kind.collections))
+    rows = [
+        (f"`{one.name}`", f"`{_default(one.default)}`", one.expected(), one.help)
+        for one in kind.parameters
+        if one.name != "scan_interval_us"
+    ]
+    if rows:
+        parts.append(_table(("parameter", "default", "allowed", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _default(value: ParameterValue) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else f"{value}"
 
 
 _KNOB_HEADER = ("name", "default", "allowed", "meaning", "worth searching")

@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 
 from contract.errors import HostError, KennelError, SpecError
 from contract.files import write_json
+from contract.hook_config import END_NAME
 from contract.opt_ml import OptMl
 from contract.rule_result import RULE_OUTPUT, RuleResult
 from contract.rules import FAIL, STOP, RuleSpec
@@ -28,7 +29,6 @@ from control.rule_text import rule_line, sentence
 
 DEBUGGER = (sys.executable, "-m", "debugger")
 CONFIG_NAME, LOG_NAME = "rule-configs.json", "rules.log"  # in the run's folder
-END_NAME = "training_job_end.ts"  # smdebug's word for: nothing follows. SageMaker writes it
 # The debugger takes at most 60 s for what is left once the job has ended.
 LAST_SECONDS = 90.0
 NICE = 10  # the job goes first

@@ -124,7 +124,7 @@ def test_the_interval_is_picked_for_whatever_is_not_told_its_steps(debug_of, giv
         ("[debuger]\n", "'debuger'; did you mean 'debugger'"),
         ("[debugger]\nsave_intervall = 3\n", "'save_intervall'; did you mean 'save_interval'"),
         ("[debugger]\nsave_interval = 0\n", 'whole number >= 1 or "auto", got 0'),
-        ('[debugger]\neval_save_interval = "auto"\n', "whole number >= 1, got 'auto'"),
+        ('[debugger]\neval_save_interval = "Auto"\n', "whole number >= 1 or"),
         ('[debugger]\ncollections = ["gradient"]\n', "did you mean 'gradients'"),
         ('[debugger]\ncollections = ["losses", "losses"]\n', "'losses' is there twice"),
         ('[debugger]\ncollections = "losses"\n', "expected a list such as"),
@@ -178,6 +178,27 @@ def test_rules_turn_on_what_they_look_at(debug_of):
     assert collections(debug)["relu_input"] == {"include_regex": READY_REGEXES["relu_input"]}
     assert "losses, weights, gradients, biases are saved" in debug.notes[0]
     assert any("CPUBottleneck needs the profiler" in note for note in debug.notes)
+
+
+def test_rules_with_names_of_other_frameworks_look_for_ours(debug_of):
+    debug = debug_of("[rules.ClassImbalance]\nsamples = 10\n[rules.Confusion]\n")
+    found = collections(debug)
+    assert found["labels"] == {"include_regex": READY_REGEXES["labels"]}
+    assert found["predictions"] == {"include_regex": READY_REGEXES["predictions"]}
+    imbalance, confusion = debug.rules
+    assert imbalance.parameters == {
+        "samples": "10",
+        "labels_regex": READY_REGEXES["labels"],
+        "predictions_regex": READY_REGEXES["predictions"],
+        "argmax": "true",
+    }
+    assert confusion.parameters == {}, "it finds them by their collections"
+
+
+def test_rules_that_are_told_names_keep_them(debug_of):
+    debug = debug_of('[rules.ClassImbalance]\nlabels_regex = "mine"\n')
+    assert debug.rules[0].parameters == {"labels_regex": "mine"}
+    assert "labels" not in collections(debug)
 
 
 def test_a_rule_has_parameters_and_actions_beside_them(debug_of):
