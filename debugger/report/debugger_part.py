@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contract.page import to_section, to_text
 from contract.rule_result import Finding, RuleResult
 from contract.rules import RULES
+from debugger.profile.numbers import plural
 from debugger.report.findings import findings_table, to_badge
 from debugger.report.job_files import JobFiles
 from debugger.report.saved_lines import draw_lines, read_lines
-from debugger.report.words import count, listed, or_dash, to_table
+from debugger.report.words import listed, or_dash, to_table
 from debugger.saved import SavedTensors
 
 _MOST_FINDINGS = 10  # of one rule
@@ -30,7 +31,7 @@ def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
         return to_section("What the Debugger found", _words(text), "findings")
     fired = [one for one in results if one.findings]
     names = listed([to_text(one.name) for one in fired]) if fired else ""
-    told = f"{names} fired." if fired else f"None of {count(len(results), 'rule')} fired."
+    told = f"{names} fired." if fired else f"None of {plural(len(results), 'rule')} fired."
     rows = [
         (f"<b>{to_text(one.name)}</b>", to_badge(one), _says(one), f"{one.num_findings:,}",
          f"{one.datapoints:,}", or_dash(None if one.last_step is None else f"{one.last_step:,}"))
@@ -60,7 +61,7 @@ def tensors_section(saved: SavedTensors | None, reason: str) -> str:
     modes = [saved.moment(step).mode for step in saved.steps]
     told = ", ".join(f"{modes.count(mode):,} of {mode}" for mode in dict.fromkeys(modes))
     body = (
-        f"<p>{count(len(saved.all_names), 'tensor')} at {count(len(saved.steps), 'step')}: "
+        f"<p>{plural(len(saved.all_names), 'tensor')} at {plural(len(saved.steps), 'step')}: "
         f"{told}. <code>kennel debug tensors</code> lists all of them.</p>"
         + f'<div class="panels">{figures}</div>'
         + (to_table(("collection", "for example", "tensors"), rows, texts=2) if rows else "")
@@ -86,7 +87,9 @@ def _says(one: RuleResult) -> str:
 def _tell(one: RuleResult, saved: SavedTensors | None) -> str:
     shown = one.findings[:_MOST_FINDINGS]
     more = one.num_findings - len(shown)
-    left = f'<p class="muted">{count(more, "more finding")} in report.json.</p>' if more > 0 else ""
+    left = (
+        f'<p class="muted">{plural(more, "more finding")} in report.json.</p>' if more > 0 else ""
+    )
     return (
         f"<h3>{to_text(one.name)}</h3>{findings_table(shown)}{left}"
         f'<div class="panels">{_draw(one, shown, saved) if saved else ""}</div>'

@@ -5,7 +5,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from contract.page import to_text
 from debugger.report.ink import INKS, ink
@@ -73,7 +73,7 @@ def _variable(match: re.Match[str]) -> str:
     return f"var(--{name})" if name else match.group()
 
 
-def style_axes(axes: "Axes", *, grid: str = "y") -> None:
+def style_axes(axes: "Axes", *, grid: Literal["x", "y", "both", ""] = "y") -> None:
     """The look of all our figures: no frame, quiet ticks, thin grid lines behind the data."""
     axes.set_facecolor("none")
     for spine in axes.spines.values():

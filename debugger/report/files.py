@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.page import to_section, to_text
+from debugger.profile.numbers import plural
 from debugger.report.view import View
-from debugger.report.words import count, to_bytes, to_duration, to_percent, to_table
+from debugger.report.words import to_bytes, to_duration, to_percent, to_table
 
 AGENT_NAME = "agent.json"  # below system/: what the host agent measured of itself
 _MOST_OPERATORS = 15
@@ -30,7 +31,7 @@ def operators_section(view: View) -> str:
             for name, share in ranked
         ]  # fmt: skip
         left_out = len(shares) - len(ranked)
-        more = f'<p class="muted">{count(left_out, "more")} are not listed.</p>' if left_out else ""
+        more = f'<p class="muted">{left_out:,} more are not listed.</p>' if left_out else ""
         tables.append(f"<h3>{word.capitalize()}</h3>"
                       f"{to_table(('name', 'share', 'time'), rows)}{more}")  # fmt: skip
     if not tables:
@@ -44,7 +45,7 @@ def cost_section(view: View) -> str:
     files = _files(view)
     written = sum(size for _, size in files)
     told = [
-        f"Profiling wrote {to_bytes(written)} in {count(len(files), 'file')}, "
+        f"Profiling wrote {to_bytes(written)} in {plural(len(files), 'file')}, "
         f"{to_bytes(written / max(view.profile.seconds, 1.0) * 60)} a minute."
     ]
     rows = [row for folder in view.profile.folders for row in _agent_rows(folder)]
@@ -63,7 +64,7 @@ def files_section(view: View) -> str:
     shown = files[:_MOST_FILES]
     rows = [(f"<code>{to_text(name)}</code>", to_bytes(size)) for name, size in shown]
     left_out = len(files) - len(shown)
-    more = f'<p class="muted">{count(left_out, "more file")} are not listed.</p>'
+    more = f'<p class="muted">{plural(left_out, "more file")} are not listed.</p>'
     notes = "".join(f"<li>{to_text(note)}</li>" for note in view.profile.notes)
     body = (
         "<p>SageMaker's formats: smdebug's readers, and Perfetto for the timeline, open them, "

@@ -6,28 +6,27 @@ from typing import Any
 from contract.page import to_section, to_text
 from contract.rule_result import Finding, RuleResult
 from contract.rules import RULES
+from debugger.profile.numbers import plural
+from debugger.profile.verdict import State, state_of
 from debugger.report.view import View
-from debugger.report.words import count, to_table
+from debugger.report.words import to_table
 
-# Badge and its kind of each status.
-_BADGES = {
+# Badge and its kind of each status, and of what a profiler's rule means by NoIssuesFound.
+_BADGES: dict[str, tuple[str, str]] = {
     "IssuesFound": ("fired", "bad"),
     "NoIssuesFound": ("fine", "good"),
     "Error": ("error", "bad"),
-    "InProgress": ("running", "quiet"),
-    "Stopping": ("stopping", "quiet"),
-    "Stopped": ("stopped", "quiet"),
+    State.NOT_ENOUGH: ("not enough data", "quiet"),
+    State.NO_METRIC: ("no such metric", "quiet"),
+    State.FINE: ("fine", "good"),
 }
 _STATISTICS = ("OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport")
 
 
 def to_badge(result: RuleResult) -> str:
     """How the rule stands, in a word. A rule that saw too little is not a healthy one."""
-    word, kind = _BADGES.get(result.status, (str(result.status), "quiet"))
-    if result.status == "NoIssuesFound" and not result.datapoints:
-        word, kind = "nothing to look at", "quiet"
-    elif result.status == "NoIssuesFound" and "not enough" in result.details.lower():
-        word, kind = "not enough data", "quiet"
+    state = state_of(result) if result.status == "NoIssuesFound" else None
+    word, kind = _BADGES.get(state or result.status, (str(result.status), "quiet"))
     return f'<span class="badge {kind}">{to_text(word)}</span>'
 
 
@@ -51,8 +50,8 @@ def rules_section(results: Sequence[RuleResult]) -> str:
     fired = sum(one.status == "IssuesFound" for one in judged)
     heads = ("rule", "status", "what it says", "fired", "violations", "datapoints", "parameters")
     table = to_table(heads, [_row(one) for one in ranked], texts=3)
-    told = f"{count(fired, 'rule')} of {len(judged)} fired." if fired else (
-        f"None of {count(len(judged), 'rule')} fired."
+    told = f"{plural(fired, 'rule')} of {len(judged)} fired." if fired else (
+        f"None of {plural(len(judged), 'rule')} fired."
     )  # fmt: skip
     hint = " A rule that had not enough data is not a healthy one: it says so, and what it needs."
     return to_section("Rules", f"<p>{told}{hint}</p>{table}", "rules")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.page import to_section, to_text
-from debugger.profile.data import CPU, GPU, GPU_MEMORY, FloatArray, NodeMetrics, Series
+from debugger.profile.data import CPU, GPU, GPU_MEMORY, NodeMetrics, Series
 from debugger.profile.summary import Correlation
 from debugger.report.drawing import (
     HALF,
@@ -82,14 +82,14 @@ def _gpus(view: View, metric: str) -> list[tuple[str, str, Series]]:
 def _use_table(view: View) -> str:
     rows = []
     for host, name, series in _gpus(view, GPU):
-        values = np.quantile(series.values, _QUANTILES)
+        values = np.quantile(series.values, _QUANTILES).tolist()
         cells = [f"{value:.0f} %" for value in values]
         rows.append((to_text(host), to_text(name), _verdict(values), *cells))
     heads = ("host", "GPU", "", "min", "p5", "p25", "p50", "p75", "p95", "max")
     return to_table(heads, rows, texts=3)
 
 
-def _verdict(values: FloatArray) -> str:
+def _verdict(values: Sequence[float]) -> str:
     """AWS's sentences about a GPU, in two words."""
     if values[5] < 70:
         return "under-used"

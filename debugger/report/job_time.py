@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from contract.page import to_section, to_text
 from debugger.profile import summary as parts
+from debugger.profile.numbers import plural
 from debugger.report.drawing import add_axes, draw_figure, style_axes
 from debugger.report.ink import ink, variable
 from debugger.report.view import MOST_PROCESSES, View
-from debugger.report.words import count, to_duration, to_moment, to_percent, to_table
+from debugger.report.words import to_duration, to_moment, to_percent, to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,8 +102,9 @@ def _draw_shares(view: View) -> str:
         axes.set_ylim(-0.5, 0.5)
         axes.set_yticks([])
         axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
-        for text, side in zip(axes.get_xticklabels(), ("left", "", "", "", "right"), strict=True):
-            text.set_horizontalalignment(side or "center")
+        first, *_, last = axes.get_xticklabels()  # the panel is as wide as the page
+        first.set_horizontalalignment("left")
+        last.set_horizontalalignment("right")
 
     told = ", ".join(f"{share.part} {share.percent:.1f} %" for share in shares)
     return f'<div class="wide">{draw_figure(draw, f"Time of the job: {told}", height=86)}</div>'
@@ -154,7 +156,7 @@ def _draw_step_parts(view: View) -> str:
     key = "".join(f"<span>{_swatch(part)}{to_text(part)}</span>" for part in names)
     alt = "; ".join(f"{one.node} {to_duration(one.mean)}" for one in shown)
     drawn = draw_figure(draw, f"Mean training step: {alt}", height=34 + 34 * len(shown))
-    told = f"The mean of {count(len(steps), 'process')}, from waiting for the batch to the update."
+    told = f"The mean of {plural(len(steps), 'process')}, from waiting for the batch to the update."
     if len(steps) > len(shown):
         told += f" The slowest {len(shown)} are shown."
     return (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.page import to_section, to_text
+from debugger.profile.numbers import plural
 from debugger.profile.summary import Outlier, StepStatistics
 from debugger.report.drawing import (
     HALF,
@@ -18,7 +19,7 @@ from debugger.report.drawing import (
 from debugger.report.envelope import build_envelope
 from debugger.report.ink import ink
 from debugger.report.view import MOST_PROCESSES, POINTS, View
-from debugger.report.words import count, or_dash, to_duration, to_table
+from debugger.report.words import or_dash, to_duration, to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def steps_section(view: View) -> str:
     left_out = len(steps) - len(shown)
     more = f" Figures show the slowest {len(shown)} of {len(steps)}." if left_out else ""
     total = ", ".join(
-        f"{count(number, 'step')} of {to_text(_MODES.get(mode, mode))}"
+        f"{plural(number, 'step')} of {to_text(_MODES.get(mode, mode))}"
         for mode, number in view.summary.num_steps.items()
     )
     body = (
@@ -63,14 +64,14 @@ def outliers_section(view: View) -> str:
     parts = [one.part for one in summary.outliers]
     often = max(dict.fromkeys(parts), key=parts.count)
     told = (
-        f"{count(summary.num_outliers, 'step')} took much longer than usual, "
+        f"{plural(summary.num_outliers, 'step')} took much longer than usual, "
         f"{to_duration(summary.lost_to_outliers)} in all. In {parts.count(often)} of the "
         f"{len(parts)} longest it was {often} that took longer."
     )
     rows = [_outlier_row(view, one) for one in shown]
     heads = ("process", "step", "cause", "at", "took", "usually", "CPU then")
     left_out = summary.num_outliers - len(shown)
-    more = f'<p class="muted">{count(left_out, "more outlier")} are not listed.</p>'
+    more = f'<p class="muted">{plural(left_out, "more outlier")} are not listed.</p>'
     body = f"<p>{to_text(told)}</p>{to_table(heads, rows, texts=3)}{more if left_out > 0 else ''}"
     return to_section("Outliers", body, "outliers")
 

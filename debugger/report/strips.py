@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from debugger.profile.data import FloatArray, Series
+from debugger.profile.timeline_files import host_of
 from debugger.report.drawing import style_axes
 from debugger.report.ink import HEATS, ink
 from debugger.report.view import View
@@ -54,11 +55,6 @@ def job_row(view: View, host: str) -> Row:
         for start, end in merge(starts, starts + events.seconds[found], least):
             spans.append((start, max(end - start, least), colour))
     return Row(label="job", spans=tuple(spans))
-
-
-def host_of(node: str) -> str:
-    """algo-1 of algo-1-26."""
-    return node.rpartition("-")[0] or node
 
 
 def merge(starts: FloatArray, ends: FloatArray, gap: float) -> list[tuple[float, float]]:

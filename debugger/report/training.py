@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from contract.page import to_data_uri, to_section, to_text
+from debugger.profile.numbers import plural
 from debugger.report.drawing import HALF, add_axes, draw_figure, style_axes, title_axes
 from debugger.report.ink import ink
 from debugger.report.job_files import JobFiles
-from debugger.report.words import count, to_table
+from debugger.report.words import to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def curves_section(job: JobFiles) -> str:
     extra = _extra_names(job.epochs)
     panels += "".join(_draw_extra(job.epochs, name) for name in extra)
     body = (
-        f'<p>{count(len(job.epochs), "epoch")}.{_best(job)}</p><div class="panels">{panels}</div>'
+        f'<p>{plural(len(job.epochs), "epoch")}.{_best(job)}</p><div class="panels">{panels}</div>'
     )
     return to_section("Training curves", body, "curves")
 

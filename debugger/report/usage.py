@@ -7,6 +7,8 @@ import numpy as np
 
 from contract.page import to_section, to_text
 from debugger.profile.data import CPU, CPU_WAIT, GPU, GPU_MEMORY, MEMORY, NodeMetrics, Series
+from debugger.profile.numbers import plural
+from debugger.profile.samples import highest_of, mean_of
 from debugger.report.drawing import (
     add_axes,
     draw_figure,
@@ -18,8 +20,8 @@ from debugger.report.drawing import (
 from debugger.report.envelope import build_envelope
 from debugger.report.ink import ink
 from debugger.report.strips import Row, draw_rows, job_row
-from debugger.report.view import MOST_HOSTS, POINTS, View, highest_of, mean_of
-from debugger.report.words import count, to_bytes, to_duration, to_table
+from debugger.report.view import MOST_HOSTS, POINTS, View
+from debugger.report.words import to_bytes, to_duration, to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +47,7 @@ def usage_section(view: View) -> str:
     told = "".join(f"<p>{tell_host(name, node)}</p>" for name, node in view.hosts())
     figures = "".join(_draw_host(view, name, node) for name, node in view.hosts())
     left_out = len(view.profile.system) - MOST_HOSTS
-    more = f'<p class="muted">{count(left_out, "more host")} are in the table.</p>'
+    more = f'<p class="muted">{plural(left_out, "more host")} are in the table.</p>'
     hint = (
         "<p>Lines are means, the bands around them reach from the lowest to the highest value. "
         "Below, what the job was doing, and the minutes in which a rule fired.</p>"

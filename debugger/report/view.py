@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from contract.profile_rules import SCAN_INTERVAL_US
 from contract.rule_result import RuleResult
 from debugger.profile.data import FloatArray, NodeMetrics, Profile, Series
@@ -53,29 +51,6 @@ class View:
             if end > start:
                 spans.append((start, end - start))
         return spans
-
-
-def mean_of(series: Mapping[str, Series]) -> Series | None:
-    """The mean over the names (all cores, all GPUs) at each moment; None when there is none."""
-    if not series:
-        return None
-    times = np.concatenate([one.times for one in series.values()])
-    values = np.concatenate([one.values for one in series.values()])
-    moments, places = np.unique(times, return_inverse=True)
-    sums = np.bincount(places, values, len(moments))
-    return Series(times=moments, values=sums / np.bincount(places, minlength=len(moments)))
-
-
-def highest_of(series: Mapping[str, Series]) -> Series | None:
-    """The highest of the names at each moment; None when there is none."""
-    if not series:
-        return None
-    times = np.concatenate([one.times for one in series.values()])
-    values = np.concatenate([one.values for one in series.values()])
-    moments, places = np.unique(times, return_inverse=True)
-    highest = np.full(len(moments), -np.inf)
-    np.maximum.at(highest, places, values)
-    return Series(times=moments, values=highest)
 
 
 def by_number(names: Mapping[str, Series]) -> list[str]:

@@ -3,18 +3,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from debugger.profile.numbers import in_seconds
+
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def to_duration(seconds: float) -> str:
-    """`0.31 ms`, `14 ms`, `0.82 s`, `42 s`, `3.1 min`, `2.2 h`."""
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.3g} ms"
-    if seconds < 9.95:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"
+    """`0.35 ms`, `18 ms`, `2.4 s`, `3.2 min`, `2.2 h`."""
+    return in_seconds(seconds) if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"
 
 
 def to_bytes(count: float) -> str:
@@ -38,12 +34,6 @@ def to_percent(percent: float, digits: int = 1) -> str:
 def to_moment(unix_seconds: float) -> str:
     """`2026-05-04 17:31:08 UTC`."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 step`, `20 steps`, `3 processes`."""
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}" + ("" if number == 1 else ending)
 
 
 def listed(words: Sequence[str]) -> str:
