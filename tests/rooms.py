@@ -45,6 +45,8 @@ FENCES = {
     "sqlalchemy": ("train/storage.py",),
     "smdebug": ("train/debug_hook.py", "debugger/tensors.py"),
     "sagemaker_training": ("train/toolkit.py",),
+    "psutil": ("train/host_metrics.py",),
+    "pynvml": ("train/gpu_metrics.py",),
     "sagemaker": (),
 }
 # Files inside a torch room that must do without torch: the CPU image has none.
@@ -63,10 +65,12 @@ TORCH_WHEN_NEEDED = ("classifier/classifier.py", "classifier/engine.py", "serve/
 LIGHT_MODULES = ("serve.app", "control.cli", "classifier.classifier", "contract.opt_ml")
 HEAVY_LIBRARIES = ("torch", "torchvision", "matplotlib", "sklearn", "boto3", "optuna", "smdebug")
 
-# Where anything may be raised and somebody must answer: the two commands, a user's own code, and
-# the threads that load a model and that compute, above which nobody could catch.
+# Where anything may be raised and somebody must answer: the two commands, a user's own code, what
+# looks on while a job runs, and the threads that load a model and that compute, above which nobody
+# could catch.
 MAY_CATCH_ALL = (
     "train/attempt.py",
+    "train/contained.py",
     "serve/express.py",
     "serve/user_code.py",
     "serve/service.py",

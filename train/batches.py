@@ -4,9 +4,12 @@ Because nothing depends on what was drawn before, a run can continue in the midd
 and the number of worker processes does not change a single bit.
 """
 
+import os
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +29,27 @@ class Batch(NamedTuple):
     targets: Tensor  # int64 (B,)
     places: Tensor  # int64 (B,): where they stand in the whole step
     step_targets: Tensor  # int64 (S,): of the whole step, all processes together
+
+
+class Fetched(NamedTuple):
+    """A batch, which worker process made it, and when; clock: time.perf_counter_ns."""
+
+    batch: Batch
+    pid: int
+    start_ns: int
+    end_ns: int
+
+
+class Loading(Protocol):
+    """Hears of the work of loaders."""
+
+    def starting(self, **facts: Any) -> AbstractContextManager[None]:
+        """Meanwhile a loader and its worker processes start."""
+        ...
+
+    def fetched(self, pid: int, start_ns: int, end_ns: int) -> None:
+        """The batch that comes next was made by a worker process."""
+        ...
 
 
 # Streams of random numbers: the same seed must not give order and augmentation the same draws.
@@ -105,13 +129,17 @@ class PictureBatches:
         shares: Shares,
         num_workers: int,
         pin: bool,
+        loading: Loading | None = None,
     ) -> None:
+        """`loading`: None: nobody wants to know."""
         self._store, self._augment, self.order = store, augment, order
         self._shares, self._num_workers, self._pin = shares, num_workers, pin
+        self._loading = loading
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Our share of each step, from `start_step` on."""
         dataset = _Steps(self._store, self._augment, self.order, self._shares, epoch)
+        dataset.is_timed = self._loading is not None and self._num_workers > 0
         loader = DataLoader(
             dataset,
             batch_size=None,
@@ -120,11 +148,30 @@ class PictureBatches:
             pin_memory=self._pin,
             prefetch_factor=2 if self._num_workers else None,
         )
-        yield from loader
+        if self._loading is None:
+            yield from loader
+        else:
+            yield from self._told(loader, self._loading)
+
+    def _told(self, loader: "DataLoader[Batch | Fetched]", loading: Loading) -> Iterator[Batch]:
+        kind = "_MultiProcessing" if self._num_workers else "_SingleProcess"
+        with loading.starting(
+            name=f"{kind}DataLoaderIter.__init__",  # what smdebug's analysis looks for
+            pin_memory=self._pin,
+            num_workers=self._num_workers,
+        ):
+            items = iter(loader)
+        for item in items:
+            if isinstance(item, Fetched):
+                loading.fetched(item.pid, item.start_ns, item.end_ns)
+                item = item.batch
+            yield item
 
 
-class _Steps(Dataset[Batch]):
+class _Steps(Dataset[Batch | Fetched]):
     """Item i is our share of step i of one epoch."""
+
+    is_timed = False  # True: say who made it, and when
 
     def __init__(
         self,
@@ -141,7 +188,14 @@ class _Steps(Dataset[Batch]):
     def __len__(self) -> int:
         return self._order.steps_per_epoch
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch | Fetched:
+        if not self.is_timed:
+            return self._batch(step)
+        start_ns = time.perf_counter_ns()
+        batch = self._batch(step)
+        return Fetched(batch, os.getpid(), start_ns, time.perf_counter_ns())
+
+    def _batch(self, step: int) -> Batch:
         chosen = self._order.of_step(self._visits, step)
         places = self._shares.of_step(chosen)
         step_targets = torch.from_numpy(self._order.targets[chosen])

@@ -29,6 +29,7 @@ from train.scoring import Scores
 from train.standardize import Standardizer
 from train.start import Start
 from train.views import Views
+from train.watch import Phase, Watch
 
 # Of the deviation that layers usually begin with: what is random in a new head only has to be
 # unlearnt. Not 0, so that a step can be compared with the weights it changes.
@@ -57,9 +58,11 @@ class HeadLearner:
         group: Group | None = None,
         *,
         memo: Memo | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """`memo`: what this process knows of earlier trials; their results do not change by it."""
         self._start, self._device, self._progress = start, device, progress
+        self._watch = watch or Watch()
         self._group, self._memo = group or Group(), memo or Memo()
         self.values = start.values
         self.network = start.network.to(device.torch)
@@ -129,7 +132,7 @@ class HeadLearner:
         return Task(
             module=self._head,
             batches=FeatureBatches(table.views_VND, order),
-            validate=lambda head, _stop: _score(head, inputs=inputs, targets=targets),
+            validate=lambda head, _stop: self._score(head, inputs=inputs, targets=targets),
             set_training=self._head.train,
             class_weights=weights,
         )
@@ -151,16 +154,20 @@ class HeadLearner:
         if not self._group.is_leader:
             nothing = Scores(loss=math.nan, accuracy=math.nan, probabilities=torch.empty(0))
             return Judged(split=split.name, pictures=(), scores=nothing)
-        scores = known or _score(
-            self.network.head,
-            inputs=table.views_VND[0],
-            targets=torch.from_numpy(table.targets),
-        )
+        scores = known
+        if scores is None:
+            inputs, targets = table.views_VND[0], torch.from_numpy(table.targets)
+            with self._watch.span(Phase.EVALUATE, split=split.name):
+                scores = self._score(self.network.head, inputs=inputs, targets=targets)
         return Judged(split=split.name, pictures=table.pictures, scores=scores)
 
     def _features(self, split: Split, views: Views | None) -> FeatureTable:
         source = self.frozen.source(views, len(split))
-        with self._progress.phase(f"features of {split.name}", len(split)) as on_picture:
+        facts = {"split": split.name, "num_images": len(split)}
+        with (
+            self._watch.span(Phase.FEATURES, **facts),
+            self._progress.phase(f"features of {split.name}", len(split)) as on_picture,
+        ):
             return compute_features(
                 source,
                 split,
@@ -170,7 +177,6 @@ class HeadLearner:
                 group=self._group,
             )
 
-
-def _score(head: nn.Module, *, inputs: Tensor, targets: Tensor) -> Scores:
-    with torch.inference_mode():
-        return Scores.of(head(inputs), targets)
+    def _score(self, head: nn.Module, *, inputs: Tensor, targets: Tensor) -> Scores:
+        with self._watch.span(Phase.EVALUATION_STEP), torch.inference_mode():
+            return Scores.of(head(inputs), targets)

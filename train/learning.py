@@ -91,13 +91,14 @@ def build_learner(
     group: Group | None = None,
     *,
     memo: Memo | None = None,
+    watch: Watch | None = None,
 ) -> Learner:
     """Features once when the trunk is frozen; pictures every epoch otherwise.
 
     `memo` keeps what the next learner of this process may use again.
     """
     kind = HeadLearner if start.values.unfreeze == "none" else NetworkLearner
-    return kind(start, data, device, progress, group, memo=memo)
+    return kind(start, data, device, progress, group, memo=memo, watch=watch)
 
 
 def train(

@@ -113,11 +113,12 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
     group = state.task.group
     state.watch.begin_run(_run_facts(state))
     while state.epoch <= state.values.epochs and not is_patience_over(state.rows, state.values):
-        _train_one_epoch(state, stop, outside)
-        if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
-            _save(state, outside, must=True)
-            return
-        _save(state, outside, must=False)
+        with state.watch.span(Phase.EPOCH, epoch=state.epoch):
+            _train_one_epoch(state, stop, outside)
+            if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
+                _save(state, outside, must=True)
+                return
+            _save(state, outside, must=False)
         if group.any(stop.out_of_time):
             log.info("time budget of %g s is spent: stopping", state.values.max_train_seconds)
             return
@@ -193,7 +194,7 @@ def _global_step(state: Fit) -> int:
 def _run_facts(state: Fit) -> RunFacts:
     return RunFacts(
         module=state.task.module, step=_global_step(state), epoch=state.epoch,
-        steps_per_epoch=state.task.batches.order.steps_per_epoch,
+        steps_per_epoch=state.task.batches.order.steps_per_epoch, values=state.values,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from contract.job import TrainingJob
 from contract.opt_ml import DEFAULT_BASE, OptMl, base_dir, read_job, write_failure
 from contract.strict import to_bool, unquote
 from contract.tuning import FIND_LR_KEY, TUNING_KEY
+from train.agent_process import AgentProcess, host_agent
 from train.attempt import attempt
 from train.options import job_from_flags
 from train.threads import limit_spinning
@@ -84,6 +85,13 @@ def _attempt(
 
 def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
     limit_spinning()
+    with host_agent(job) as agent:  # before torch is loaded: that, too, is a part of the job
+        _run_measured_job(job, arguments, agent)
+
+
+def _run_measured_job(
+    job: TrainingJob, arguments: Sequence[str], agent: AgentProcess | None
+) -> None:
     if TUNING_KEY in job.hyperparameters.reserved:
         from train.tuner import run_study
 
@@ -106,9 +114,8 @@ def _run_job(job: TrainingJob, arguments: Sequence[str]) -> None:
         from train.process import run_process  # takes seconds: torch
 
         # SDK Local Mode gives containers a terminal; bars belong to people at their own.
-        run_process(
-            job, Path(work_dir), bars=job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
-        )
+        bars = job.outputs.model_dir != OptMl(DEFAULT_BASE).model_dir
+        run_process(job, Path(work_dir), bars=bars, agent=agent)
 
 
 def _finds_lr(job: TrainingJob) -> bool:

@@ -33,6 +33,7 @@ class Limits:
 
     rendezvous_seconds: float  # for all to appear
     last_words: Callable[[str], None]  # gets the reason when a stuck process must be ended
+    farewell: Callable[[], None] = lambda: None  # the last thing that such a process does
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def joined(
         yield Group(world), prepare()
         return
     peers, store_port = meet(world, limits.rendezvous_seconds)
-    pulse = Pulse(world, peers, stop, limits.last_words)
+    pulse = Pulse(world, peers, stop, limits.last_words, limits.farewell)
     with pulse.beating():
         device: Device | None = None
         try:

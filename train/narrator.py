@@ -66,7 +66,7 @@ def tell_world(world: World) -> None:
     )
     if world.rank > 0:
         logging.getLogger("train").setLevel(logging.ERROR)
-        for name in ("train.process", "train.rendezvous"):
+        for name in ("train.process", "train.rendezvous", "train.contained"):
             logging.getLogger(name).setLevel(logging.INFO)
 
 

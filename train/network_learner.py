@@ -30,6 +30,7 @@ from train.shared_memory import num_loader_workers
 from train.shares import Shares
 from train.start import Start
 from train.stop import Stop
+from train.watch import Phase, Watch
 
 # Of the memory that is free when training starts; the rest is for the network's activations.
 CACHE_SHARE = 0.5
@@ -52,8 +53,10 @@ class NetworkLearner:
         group: Group | None = None,
         *,
         memo: Memo | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """`memo`: only its cache is of use here."""
+        self._watch = watch or Watch()
         self._cache = (memo or Memo()).cache
         self._start, self._device, self._progress = start, device, progress
         self._group = group or Group()
@@ -91,6 +94,7 @@ class NetworkLearner:
             shares=Shares(store.pictures, self._group),
             num_workers=num_loader_workers(values, device, self._start.preprocess.crop_px),
             pin=device.is_cuda,
+            loading=self._watch if self._watch.is_timed else None,
         )
         return Task(
             module=self.network,
@@ -114,7 +118,10 @@ class NetworkLearner:
         """Score the finished network on the centre crops of a split, unless that is `known`."""
         is_validation = split is self._validation_split
         store = self._validation if is_validation else self._store(split, self._crops)
-        scores = known or self._score(self.network, store, Stop())
+        scores = known
+        if scores is None:
+            with self._watch.span(Phase.EVALUATE, split=split.name):
+                scores = self._score(self.network, store, Stop())
         assert scores is not None  # nobody stops it
         return Judged(split=split.name, pictures=tuple(store.pictures), scores=scores)
 
@@ -128,7 +135,10 @@ class NetworkLearner:
         kept = KeptDecode(self._cache, decode, short_px, len(split), **settings)
         store = PictureStore(split, kept, self._budget_bytes, self._device.cpus)
         try:
-            with self._progress.phase(f"decode {split.name}", len(split)) as on_picture:
+            with (
+                self._watch.span(Phase.DECODE, split=split.name, num_images=len(split)),
+                self._progress.phase(f"decode {split.name}", len(split)) as on_picture,
+            ):
                 store.fill(self._start.values.max_unreadable, on_picture, self._group)
         finally:
             kept.finish()
@@ -149,10 +159,11 @@ class NetworkLearner:
             for start in range(0, len(ours), size):
                 if stop.signalled:
                     break
-                chosen = ours[start : start + size]
-                pixels = torch.from_numpy(np.stack([store[index] for index in chosen]))
-                answers = module(pixels.to(self._device.torch, non_blocking=True))
-                logits.append(answers.float().cpu())
+                with self._watch.span(Phase.EVALUATION_STEP):
+                    chosen = ours[start : start + size]
+                    pixels = torch.from_numpy(np.stack([store[index] for index in chosen]))
+                    answers = module(pixels.to(self._device.torch, non_blocking=True))
+                    logits.append(answers.float().cpu())
         if self._group.any(stop.signalled):
             return None
         return pool_scores(torch.cat(logits), ours, torch.from_numpy(store.targets), self._group)

@@ -2,12 +2,14 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from contract.job import TrainingJob
 from contract.opt_ml import write_failure
+from train.agent_process import AgentProcess
 from train.data import JobData
 from train.device import Device, choose_device
 from train.holdout import write_holdout
@@ -22,6 +24,8 @@ from train.progress import Progress
 from train.quantizing import variants_of
 from train.start import Start
 from train.stop import Stop
+from train.watch import Watch
+from train.watching import build_watch
 from train.world import World, world_of
 from train.writable import check_outputs
 
@@ -30,10 +34,13 @@ log = logging.getLogger(__name__)
 HOLDOUT_NAME = "validation_holdout.json"
 
 
-def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
+def run_process(
+    job: TrainingJob, work_dir: Path, *, bars: bool = True, agent: AgentProcess | None = None
+) -> None:
     """Run one process of a job to its end: data, network, training, scores, report, bundle.
 
-    Where a job has several processes, each runs this; the leader tells and writes.
+    Where a job has several processes, each runs this; the leader tells and writes. `agent`: the
+    caller's, who ends it.
 
     Raises JobError or one of its kind, HostError, or InterruptedJobError when the job was told
     to stop before its first epoch was scored.
@@ -41,9 +48,12 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
     started = time.perf_counter()
     world, stop = world_of(job.cluster), Stop()
     tell_world(world)
+    watch = build_watch(job, world)
+    limits = limits_of(job, lambda: farewell(watch, agent))
     # From training on to the last line, a signal asks for an early end; before, for none.
     with ExitStack() as signals:
-        with joined(world, stop, limits_of(job), partial(prepare, job, world)) as (group, device):
+        signals.callback(watch.close)
+        with joined(world, stop, limits, partial(prepare, job, world)) as (group, device):
             ready = get_ready(job, work_dir, device, group)
             data, start = ready.data, ready.start
             if group.is_leader:
@@ -52,11 +62,12 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
                 write_beginning(job, data, start)
             stop.limit(start.values.max_train_seconds)
             progress = Progress(enabled=bars and group.is_leader)
-            learner = build_learner(start, data, device, progress, group)
+            learner = build_learner(start, data, device, progress, group, watch=watch)
             signals.enter_context(stop.on_signals())
             state = None
             if group.is_leader or learner.trains_together:
-                state = train(ready, learner, stop, lambda fit: Narrator(job, fit, progress))
+                narrate = partial(Narrator, job, progress=progress)
+                state = train(ready, learner, stop, narrate, watch)
                 learner.finish(state.best_state)
             group.await_leader()
             known = state.best_scores if state is not None else None
@@ -70,6 +81,7 @@ def run_process(job: TrainingJob, work_dir: Path, *, bars: bool = True) -> None:
             tell_result(finished, time.perf_counter() - started)
         else:
             log.info("done   %s has saved the model", world.hosts[0])
+        watch.close()  # while a signal still asks for nothing
 
 
 def prepare(job: TrainingJob, world: World) -> Device:
@@ -80,15 +92,24 @@ def prepare(job: TrainingJob, world: World) -> Device:
     return device
 
 
-def limits_of(job: TrainingJob) -> Limits:
-    """How long hosts wait for one another, and where a stuck process leaves its reason."""
+def farewell(watch: Watch, agent: AgentProcess | None) -> None:
+    """What a process that must end at once, stuck as it is, still leaves whole."""
+    watch.close()
+    if agent is not None:
+        agent.end()
+
+
+def limits_of(job: TrainingJob, farewell: Callable[[], None] = lambda: None) -> Limits:
+    """How long hosts wait for one another, and what a stuck process leaves: its reason, last."""
 
     def last_words(reason: str) -> None:
         log.error("failed: %s", reason)
         write_failure(job.outputs.failure_file, reason)
 
     return Limits(
-        rendezvous_seconds=job.hyperparameters.values.rendezvous_seconds, last_words=last_words
+        rendezvous_seconds=job.hyperparameters.values.rendezvous_seconds,
+        last_words=last_words,
+        farewell=farewell,
     )
 
 

@@ -37,13 +37,19 @@ class Pulse:
         peers: the leader's lines to all others, or another process's line to the leader.
         last_words: called with the reason when the main thread hangs in a collective and the
             process has to end without it.
+        farewell: called after that, also where no reason is to be told.
     """
 
     def __init__(
-        self, world: World, peers: list[Peer], stop: Stop, last_words: Callable[[str], None]
+        self,
+        world: World,
+        peers: list[Peer],
+        stop: Stop,
+        last_words: Callable[[str], None],
+        farewell: Callable[[], None] = lambda: None,
     ) -> None:
         self._world, self._peers, self._stop = world, peers, stop
-        self._last_words = last_words
+        self._last_words, self._farewell = last_words, farewell
         self.lost: KennelError | None = None  # why the job cannot go on
         self._is_lost, self._is_over = threading.Event(), threading.Event()
         self._turns = threading.Semaphore(0)
@@ -198,6 +204,7 @@ class Pulse:
         try:
             if not isinstance(self.lost, InterruptedJobError):
                 self._last_words(str(self.lost))
+            self._farewell()
         finally:
             os._exit(self.lost.exit_code)
 

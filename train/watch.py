@@ -3,7 +3,7 @@
 The loop says what it is about to do; a recorder of tensors and a timeline of spans listen.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from contract.hyperparameters import Hyperparameters
 from train.batches import Batch
 from train.scoring import Scores
 
@@ -42,6 +43,7 @@ class RunFacts:
     step: int  # the next one, of the whole run
     epoch: int  # it belongs to; from 1
     steps_per_epoch: int
+    values: Hyperparameters  # as decided, and what was left open filled in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,11 @@ class Timeline(Protocol):
     def span(self, phase: Phase, **facts: Any) -> AbstractContextManager[None]:
         """Lasts as long as the block; `facts` go into the event's arguments."""
 
+    def record(
+        self, phase: Phase, start_ns: int, end_ns: int, facts: Mapping[str, Any] | None
+    ) -> None:
+        """A span that is over, also of another process; clock: time.perf_counter_ns."""
+
     def steps(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
         """The same batches; each is a step, counted from `first`, with the wait for it."""
 
@@ -124,6 +131,15 @@ class Watch:
         """Before the first step, or the first after a resume."""
         if self._recorder is not None:
             self._recorder.begin_run(facts)
+
+    def starting(self, **facts: Any) -> AbstractContextManager[None]:
+        """A Loading of train/batches.py."""
+        return self.span(Phase.LOADER_START, **facts)
+
+    def fetched(self, pid: int, start_ns: int, end_ns: int) -> None:
+        """A Loading of train/batches.py."""
+        if self._timeline is not None:
+            self._timeline.record(Phase.LOADER_WORKER, start_ns, end_ns, {"pid": pid})
 
     def begin_step(self, facts: StepFacts) -> None:
         """Before a forward pass."""

@@ -1,0 +1,127 @@
+"""RunTimeline: what one process spends its time on, span by span. A Timeline of watch.py.
+
+Times are those of this process: on a GPU a span ends when the work is handed over, not when it is
+done, since waiting for it would slow training down.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any
+
+from train.batches import Batch
+from train.contained import Contained
+from train.operator_windows import OperatorWindows
+from train.trace_file import NO_STEP, Span, TraceFile
+from train.watch import Phase
+
+# Of spans that bear another name than their phase; smdebug's analysis looks for the first.
+SPAN_NAMES = {Phase.DATA_WAIT: "DataLoaderIter::GetNext"}
+
+_FLUSH_NS = 1_000_000_000  # what a killed process may lose
+_NO_SPAN: AbstractContextManager[None] = nullcontext()
+# Spans within a step are many; after the others it is seen whether the file is due.
+_WITHIN_STEPS = frozenset(
+    (
+        Phase.DATA_WAIT,
+        Phase.LOADER_START,
+        Phase.LOADER_WORKER,
+        Phase.COPY,
+        Phase.FORWARD,
+        Phase.BACKWARD,
+        Phase.OPTIMIZER,
+    )
+)
+
+
+class RunTimeline:
+    """Keeps spans for a second, then appends them to the file; never ends a job."""
+
+    def __init__(self, file: TraceFile, windows: OperatorWindows) -> None:
+        self._file, self._windows = file, windows
+        self._contained = Contained("the timeline")
+        self._spans: list[Span] = []
+        self._flush_at = time.perf_counter_ns() + _FLUSH_NS
+        self._is_closed = False
+        self._step = NO_STEP  # of training: under way, or the last one
+        self._num_evaluated = 0  # batches of evaluations, over all of them
+        # Most spans say nothing more; one object a phase will do, as none lies within itself.
+        self._plain = {phase: _Measured(self, phase, None) for phase in Phase}
+
+    def span(self, phase: Phase, **facts: Any) -> AbstractContextManager[None]:
+        """Lasts as long as the block; `facts` go into the event's arguments."""
+        if self._contained.is_off:
+            return _NO_SPAN
+        return _Measured(self, phase, facts) if facts else self._plain[phase]
+
+    def record(
+        self, phase: Phase, start_ns: int, end_ns: int, facts: Mapping[str, Any] | None
+    ) -> None:
+        """A span that is over, also of another process; clock: time.perf_counter_ns."""
+        step = self._step
+        if phase is Phase.EVALUATION_STEP:
+            step, self._num_evaluated = self._num_evaluated, self._num_evaluated + 1
+        self._spans.append((phase, start_ns, end_ns, step, facts))
+        if phase not in _WITHIN_STEPS and end_ns >= self._flush_at:
+            self._flush()
+
+    def steps(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
+        """The same batches; each is a step, counted from `first`, with the wait for it."""
+        before, self._step = self._step, first
+        try:
+            while True:
+                self._windows.begin_step(self._step)
+                start_ns = time.perf_counter_ns()
+                try:
+                    batch = next(batches)
+                except StopIteration:  # what was waited for is the loader's end
+                    self._step = before
+                    return
+                self.record(Phase.DATA_WAIT, start_ns, time.perf_counter_ns(), None)
+                try:
+                    yield batch
+                finally:
+                    end_ns = time.perf_counter_ns()
+                    self._windows.end_step(self._step)
+                    self.record(Phase.STEP, start_ns, end_ns, None)
+                before, self._step = self._step, self._step + 1
+        finally:
+            self._windows.pause()
+
+    def close(self) -> None:
+        """No more follows. Safe to call twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._windows.pause()
+        self._flush()
+        self._contained.run(self._file.close, None)
+
+    def _flush(self) -> None:
+        spans, self._spans = self._spans, []
+        self._contained.run(lambda: self._file.write(spans), None)
+        self._flush_at = time.perf_counter_ns() + _FLUSH_NS
+
+
+class _Measured:
+    """A span under way."""
+
+    __slots__ = ("_facts", "_phase", "_start_ns", "_timeline")
+
+    def __init__(
+        self, timeline: RunTimeline, phase: Phase, facts: Mapping[str, Any] | None
+    ) -> None:
+        self._timeline, self._phase, self._facts = timeline, phase, facts
+        self._start_ns = 0
+
+    def __enter__(self) -> None:
+        self._start_ns = time.perf_counter_ns()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timeline.record(self._phase, self._start_ns, time.perf_counter_ns(), self._facts)

@@ -1,0 +1,182 @@
+"""TraceFile: spans of one process as trace events, in the files that smdebug's readers expect.
+
+Source: DEBUGGER C4, C8.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from train.profile_place import CLOSED_SUFFIX, HOUR_FORMAT, OPEN_SUFFIX, ProfilePlace
+from train.system_files import write_all
+
+_MICRO = 1_000_000
+_HOUR_US = 3600 * _MICRO
+_BETWEEN, _END = b",\n", b"\n]"
+# Of spans outside every step. smdebug's analysis looks up spans without a number among the steps
+# and fails when there is none; -1 is its word for "without a number".
+NO_STEP = -2
+
+
+# Time spent on something: phase, start and end (time.perf_counter_ns), step, facts. Facts go into
+# the event's args, but `name` and `pid` into their places. A tuple: it is made thousands of times a
+# second.
+Span = tuple[str, int, int, int, Mapping[str, Any] | None]
+
+
+class TraceFile:
+    """Appends spans; begins a new file when one is old, large or of another hour."""
+
+    def __init__(
+        self,
+        place: ProfilePlace,
+        rank: int,
+        *,
+        rotate_seconds: float = 60.0,
+        rotate_bytes: int = 10 * 2**20,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """`names`: of spans, by phase, where they are not the phase's."""
+        self._names = names or {}
+        self._framework, self._process = place.framework, place.process(rank)
+        self._rotate_seconds, self._rotate_bytes = rotate_seconds, rotate_bytes
+        self._pid = os.getpid()
+        self._numbers: dict[str, int] = {}  # of phases, the same in all files
+        self._heads: dict[str, bytes] = {}  # how a span of a phase begins
+        self._file: BinaryIO | None = None
+        self._pending: list[bytes] = []
+
+    @property
+    def _path(self) -> Path:
+        return self._framework / f"{self._process}{OPEN_SUFFIX}"
+
+    def write(self, spans: Iterable[Span]) -> None:
+        """Append; afterwards everything is with the system. Raises OSError."""
+        # What other clocks measure can be compared: this one is set anew at each writing.
+        to_epoch_ns = time.time_ns() - time.perf_counter_ns()
+        for phase, start_ns, end_ns, step, facts in spans:
+            start_us = (start_ns + to_epoch_ns) // 1000
+            # Both ends are rounded down, so that what lay within a span still does.
+            end_us = max(start_us, (end_ns + to_epoch_ns) // 1000)
+            self._begin(phase, start_us, end_us)
+            times = b'%d,"dur":%d,"args":{"pid":' % (start_us - self._base_us, end_us - start_us)
+            if facts is None:
+                line = self._heads[phase] + times + self._tail % step
+            else:
+                line = self._with_facts(phase, times, step, facts)
+            self._pending.append(line)
+            self._size += len(line)
+            self._last_us = max(self._last_us, end_us)
+        self._put()
+        if self._file is not None and self._is_old(time.time_ns() // 1000):
+            self.close()
+
+    def close(self) -> None:
+        """Give the file its final name; the next span begins another. Safe to call twice."""
+        if self._file is None:
+            return
+        self._put()
+        file, self._file = self._file, None
+        with file:
+            file.seek(-len(_BETWEEN), os.SEEK_END)
+            file.truncate()
+            file.write(_END)
+        _publish(self._path, self._process, self._last_us)
+
+    def _begin(self, phase: str, start_us: int, end_us: int) -> None:
+        """Have a file that may take a span and whose readers know its phase."""
+        if self._file is not None and self._must_rotate(end_us):
+            self.close()
+        if self._file is None:
+            self._open(start_us, end_us)
+        if phase not in self._known:
+            self._introduce(phase)
+
+    def _with_facts(self, phase: str, times: bytes, step: int, facts: Mapping[str, Any]) -> bytes:
+        more = {name: fact for name, fact in facts.items() if name not in ("name", "pid")}
+        head = self._head(phase, facts["name"]) if "name" in facts else self._heads[phase]
+        tail = json.dumps({"step_num": str(step), **more})
+        return head + times + b"%d,%b},\n" % (facts.get("pid", self._pid), tail[1:].encode())
+
+    def _head(self, phase: str, name: str) -> bytes:
+        number = self._numbers[phase]
+        return b'{"name":%b,"pid":%d,"ph":"X","ts":' % (json.dumps(name).encode(), number)
+
+    def _open(self, start_us: int, end_us: int) -> None:
+        self._framework.mkdir(parents=True, exist_ok=True)
+        # Without a buffer: a forked loader worker would have a copy of it.
+        self._file = self._path.open("wb", buffering=0)
+        self._base_us, self._hour = start_us, end_us // _HOUR_US
+        self._opened_us, self._last_us, self._size = end_us, end_us, 0
+        self._known: set[str] = set()
+        self._tail = b'%d,"step_num":"%%d"}},\n' % self._pid
+        since = {"start_time_since_epoch_in_micros": start_us, "pid": self._pid}
+        self._pending.append(b"[\n")
+        self._describe(0, since)
+
+    def _introduce(self, phase: str) -> None:
+        """Readers must know a phase before its first span."""
+        if phase not in self._numbers:
+            self._numbers[phase] = len(self._numbers) + 1  # 0 is the file's own
+            self._heads[phase] = self._head(phase, self._names.get(phase, phase))
+        self._known.add(phase)
+        self._describe(self._numbers[phase], {"name": phase})
+
+    def _describe(self, number: int, facts: Mapping[str, Any]) -> None:
+        for name, args in (("process_name", facts), ("process_sort_index", {"sort_index": number})):
+            line = json.dumps({"name": name, "ph": "M", "pid": number, "args": args})
+            self._pending.append(line.encode() + b",\n")
+            self._size += len(line)
+
+    def _put(self) -> None:
+        if self._file is not None:
+            write_all(self._file, b"".join(self._pending))
+        self._pending.clear()
+
+    def _must_rotate(self, end_us: int) -> bool:
+        return self._size > self._rotate_bytes or end_us // _HOUR_US != self._hour
+
+    def _is_old(self, now_us: int) -> bool:
+        return now_us - self._opened_us > self._rotate_seconds * _MICRO
+
+
+def complete(path: Path) -> Path | None:
+    """Make a whole file of one whose process died; its new path.
+
+    A line that was cut off is left out. None: it held no span, and is gone. Raises OSError.
+    """
+    lines = [line for line in path.read_bytes().splitlines() if line.endswith(b"},")]
+    spans = [event for event in map(_parse, lines) if event.get("ph") == "X"]
+    if not spans:
+        path.unlink()
+        return None
+    base_us = _parse(lines[0])["args"]["start_time_since_epoch_in_micros"]
+    last_us = base_us + max(span["ts"] + span["dur"] for span in spans)
+    path.write_bytes(b"[\n" + b"\n".join(lines).removesuffix(b",") + _END)
+    return _publish(path, path.name.removesuffix(OPEN_SUFFIX), last_us)
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a timeline, complete or not, line by line. Raises OSError."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(b"{") and line.rstrip(b",\n").endswith(b"}"):
+                yield _parse(line)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(line.rstrip(b",\n"))
+    return event
+
+
+def _publish(path: Path, process: str, last_us: int) -> Path:
+    hour = time.strftime(HOUR_FORMAT, time.gmtime(last_us // _MICRO))
+    folder = path.parent / "pevents" / hour
+    folder.mkdir(parents=True, exist_ok=True)
+    while (target := folder / f"{last_us}_{process}{CLOSED_SUFFIX}").exists():
+        last_us += 1
+    path.replace(target)
+    return target
