@@ -16,7 +16,14 @@ BUILT_IN_COLLECTIONS = ("losses", "weights", "biases", "gradients", "all", "metr
 READY_REGEXES = {
     "relu_output": ".*relu_output|.*ReLU_output",
     "relu_input": ".*relu_input|.*ReLU_input",
+    "labels": "CrossEntropyLoss_input_1",
+    "predictions": "CrossEntropyLoss_input_0",  # logits
+    "input_image": "trunk_input_0",  # normalised; absent where the head learns alone
+    "metrics": "^scalar/",
+    "sm_metrics": "^scalar/",
 }
+END_NAME = "training_job_end.ts"  # among the tensors: no more follow
+FAILED_NAME = "FAILED"  # among them: why saving ended before training did, in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
