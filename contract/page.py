@@ -4,6 +4,7 @@ For the pages of `train` (a run, a study) and of `debugger` (a profile, a job).
 """
 
 import base64
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from contract.page_style import SCRIPT, build_style
 from contract.theme import DARK, LIGHT, Theme
 
 _MAX_TEXT = 300  # characters of one cell
+_FIGURE = (
+    '<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+    '<img alt="{alt}" width="{width}" src="{light}"></picture></figure>'
+)
 # Nothing may be loaded from anywhere, should a label ever hold markup that slips through.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -74,12 +79,16 @@ def to_section(heading: str, body: str, anchor: str = "") -> str:
 def to_figure(drawing: Drawing, alt: str) -> str:
     """The picture that fits the screen, in the size that it was drawn for."""
     width = struct.unpack(">I", drawing.light[16:20])[0] / drawing.scale  # IHDR
-    return (
-        '<figure><picture><source media="(prefers-color-scheme: dark)" '
-        f'srcset="{to_data_uri(drawing.dark, "png")}">'
-        f'<img alt="{alt}" width="{width:.0f}" src="{to_data_uri(drawing.light, "png")}">'
-        "</picture></figure>"
-    )
+    dark, light = to_data_uri(drawing.dark, "png"), to_data_uri(drawing.light, "png")
+    return _FIGURE.format(dark=dark, alt=alt, width=f"{width:.0f}", light=light)
+
+
+def find_figure(page: str, alt: str) -> str | None:
+    """The figure of another page of ours that has this `alt`; None when there is none."""
+    data = r"data:image/png;base64,[A-Za-z0-9+/=]+"
+    parts = re.escape(_FIGURE).replace(r"\{", "{").replace(r"\}", "}")
+    found = re.search(parts.format(dark=data, alt=re.escape(alt), width=r"\d+", light=data), page)
+    return found.group() if found else None
 
 
 def to_pairs(heading: str, pairs: Mapping[str, str]) -> str:

@@ -48,6 +48,8 @@ figure svg *{stroke-linejoin:round}
 .figures td{vertical-align:top;overflow-wrap:normal}
 .figures td:nth-child(n+2).n,.figures th.n{white-space:nowrap}
 .figures tbody td:first-child{min-width:7em}
+.paper{background:#fff;border:1px solid var(--line);border-radius:10px;padding:8px}
+.paper img{display:block;max-width:100%;height:auto;margin:0 auto}
 code{font-size:13px;overflow-wrap:anywhere}
 section>.scroll{margin:0 0 18px}
 @media print{nav{display:none}figure,.panels>*{break-inside:avoid}.wide svg{min-width:0}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from contract.page import to_data_uri, to_section, to_text
+from contract.manifest import REPORT_NAME
+from contract.page import find_figure, to_data_uri, to_section, to_text
 from debugger.profile.numbers import plural
 from debugger.report.drawing import HALF, add_axes, draw_figure, style_axes, title_axes
 from debugger.report.ink import ink
@@ -44,15 +45,14 @@ def curves_section(job: JobFiles) -> str:
 
 def confusion_section(job: JobFiles) -> str:
     """The map of true and predicted labels, and each class's scores."""
-    picture = job.picture("confusion.png")
-    if picture is None:
+    drawn = _find_confusion(job)
+    if drawn is None:
         return ""
     table = _class_table(job)
     heading = "<h3>Classes</h3><p>Click a column to sort.</p>" if table else ""
     body = (
         "<p>Rows are true labels, columns what the network said. Click the map to enlarge it.</p>"
-        f'<div class="zoom paper"><img alt="Confusion matrix" src="{to_data_uri(picture, "png")}">'
-        f"</div>{heading}{table}"
+        f"{drawn}{heading}{table}"
     )
     return to_section("Confusion", body, "confusion")
 
@@ -70,6 +70,18 @@ def worst_section(job: JobFiles) -> str:
         f'src="{to_data_uri(sheet, "jpeg")}"></div>'
     )
     return to_section("Worst pictures", body, "worst")
+
+
+def _find_confusion(job: JobFiles) -> str | None:
+    """The figure of training's own report, which is there for dark screens, too; or the file."""
+    report = job.picture(REPORT_NAME)
+    if report and (found := find_figure(report.decode("utf-8", "replace"), "Confusion matrix")):
+        return f'<div class="zoom">{found}</div>'
+    picture = job.picture("confusion.png")
+    if picture is None:
+        return None
+    source = to_data_uri(picture, "png")
+    return f'<div class="zoom paper"><img alt="Confusion matrix" src="{source}"></div>'
 
 
 def _best(job: JobFiles) -> str:
