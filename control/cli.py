@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contract.errors import KennelError, UsageError
 from contract.strict import nearest
 from control.command_data import DATA
+from control.command_debug import DEBUG
 from control.command_demo import DEMO
 from control.command_doctor import DOCTOR
 from control.command_predict import PREDICT
@@ -30,6 +31,7 @@ COMMANDS: tuple[Command, ...] = (
     PREDICT,
     TRANSFORM,
     DATA,
+    DEBUG,
     REPORT,
     LIST,
     DOCTOR,

@@ -176,6 +176,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _add_arguments(parser: Parser) -> None:
+    parser.is_intermixed = True
     parser.add_argument("action", metavar="|".join(ACTIONS), help="what to do, see above")
     parser.add_argument(
         "source",

@@ -32,6 +32,7 @@ class Parser(argparse.ArgumentParser):
         # First, because argparse adds --help while it is set up.
         self.flags: list[str] = ["--help"]
         self.arguments: list[argparse.Action] = []
+        self.is_intermixed = False  # flags may stand between positional words that repeat
         super().__init__(allow_abbrev=False, **settings)
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
@@ -67,7 +68,8 @@ def parser_of(command: Command) -> Parser:
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
     """Parse one command's words. Raises UsageError for anything that it does not know."""
     parser = parser_of(command)
-    arguments, unknown = parser.parse_known_args(list(words))
+    read = parser.parse_known_intermixed_args if parser.is_intermixed else parser.parse_known_args
+    arguments, unknown = read(list(words))
     if unknown:
         word = unknown[0].split("=")[0]
         near = nearest(word, parser.flags) if word.startswith("-") else None
