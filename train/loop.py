@@ -113,7 +113,7 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
     group = state.task.group
     state.watch.begin_run(_run_facts(state))
     while state.epoch <= state.values.epochs and not is_patience_over(state.rows, state.values):
-        with state.watch.span(Phase.EPOCH, epoch=state.epoch):
+        with state.watch.span(Phase.EPOCH, **_epoch_facts(state)):
             _train_one_epoch(state, stop, outside)
             if group.any(stop.signalled) or not _finish_epoch(state, stop, outside):
                 _save(state, outside, must=True)
@@ -122,6 +122,15 @@ def fit(state: Fit, stop: Stop, outside: Progressing) -> None:
         if group.any(stop.out_of_time):
             log.info("time budget of %g s is spent: stopping", state.values.max_train_seconds)
             return
+
+
+def _epoch_facts(state: Fit) -> dict[str, int]:
+    order = state.task.batches.order
+    return {
+        "epoch": state.epoch,
+        "batch_size": order.batch_size,
+        "num_images": len(order.targets),
+    }
 
 
 def _save(state: Fit, outside: Progressing, *, must: bool) -> None:

@@ -159,8 +159,8 @@ class NetworkLearner:
             for start in range(0, len(ours), size):
                 if stop.signalled:
                     break
-                with self._watch.span(Phase.EVALUATION_STEP):
-                    chosen = ours[start : start + size]
+                chosen = ours[start : start + size]
+                with self._watch.span(Phase.EVALUATION_STEP, num_images=len(chosen)):
                     pixels = torch.from_numpy(np.stack([store[index] for index in chosen]))
                     answers = module(pixels.to(self._device.torch, non_blocking=True))
                     logits.append(answers.float().cpu())
