@@ -20,6 +20,7 @@ from contract.strict import FALSE_WORDS
 
 DEFAULT_BASE = Path("/opt/ml")
 HOOK_NAME, PROFILER_NAME = "debughookconfig.json", "profilerconfig.json"
+PROCESSING_CONFIG = Path("config") / "processingjobconfig.json"
 FAILURE_CHARACTERS = 1024  # SageMaker keeps no more as FailureReason
 
 
@@ -78,6 +79,11 @@ class OptMl:
 def is_job_present(base: Path) -> bool:
     """True when SageMaker, or a runner of ours, has laid out a job below `base`."""
     return OptMl(base).config_dir.is_dir()
+
+
+def is_processing_present(base: Path) -> bool:
+    """True when SageMaker has laid out a processing job below `base`: a rule of the Debugger."""
+    return (base / PROCESSING_CONFIG).is_file()
 
 
 def read_job(base: Path, environment: Mapping[str, str] = os.environ) -> TrainingJob:

@@ -70,6 +70,7 @@ HEAVY_LIBRARIES = ("torch", "torchvision", "matplotlib", "sklearn", "boto3", "op
 # could catch.
 MAY_CATCH_ALL = (
     "train/attempt.py",
+    "debugger/guard.py",
     "train/contained.py",
     "serve/express.py",
     "serve/user_code.py",

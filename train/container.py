@@ -2,13 +2,17 @@
 
 The toolkit owns the command, but it must not be what starts first: without a laid-out job it exits
 with 0 and says nothing, and as process 1 it lets SIGTERM pass unheard until our code is reached.
+
+The same image evaluates a rule of the Debugger, as RuleEvaluatorImage: SageMaker then lays out a
+processing job instead and starts the image without arguments.
 """
 
+import os
 import sys
 
 from contract.errors import HostError
 from contract.files import write_json
-from contract.opt_ml import OptMl, base_dir, is_job_present
+from contract.opt_ml import OptMl, base_dir, is_job_present, is_processing_present
 from train.main import hear_stop, run
 from train.threads import limit_spinning
 from train.toolkit import run_toolkit
@@ -17,6 +21,10 @@ from train.toolkit import run_toolkit
 def main() -> int:
     """Run flags or a missing job by ourselves, a job of SageMaker's through the toolkit."""
     arguments = sys.argv[1:]
+    is_rule = is_processing_present(base_dir()) and not is_job_present(base_dir())
+    if is_rule and not arguments:
+        # A process of its own: this room may not import the other. -I: as in bin/train.
+        os.execv(sys.executable, [sys.executable, "-IBu", "-m", "debugger", "processing"])
     if arguments or not is_job_present(base_dir()):
         return run(arguments)
     try:

@@ -1,0 +1,152 @@
+"""LossNotDecreasing: the loss does not fall."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from contract.rule_result import Finding
+from contract.tensor_rules import LOSS_NOT_DECREASING
+from debugger.rules.losses import LOSSES, Losses, Point
+from debugger.rules.rule import TensorRule, asks_for, nothing_selected
+from debugger.saved import Moment
+
+MODES = ("EVAL", "TRAIN", "GLOBAL")
+
+
+def reference(steps: Sequence[int], step: int, num_steps: int) -> int | None:
+    """Position of the newest step that is at least `num_steps` older than `step`; None: none is.
+
+    Source: SageMaker developer guide, loss-not-decreasing: with a loss every 3 steps and
+    num_steps 10, step 21 is compared with step 9.
+    """
+    position = bisect_right(steps, step - num_steps) - 1
+    return position if position >= 0 else None
+
+
+def has_fallen(loss: float, before: float, diff_percent: float) -> bool:
+    """Whether a loss lies below an earlier one by `diff_percent` of it; NaN never does.
+
+    Our reading: a loss that is exactly as much lower has not fallen enough, so with 0 percent an
+    equal loss has not fallen. That fits AWS's removed tests with their default of 0; those with 20
+    percent made the rule fire later instead of earlier, against its documentation, which we follow.
+    """
+    return loss < before - abs(before) * diff_percent / 100
+
+
+def rise_percent(loss: float, before: float) -> float:
+    """By how much percent a loss has risen; negative when it fell."""
+    return 100 * (loss - before) / abs(before) if before else 0.0
+
+
+class LossNotDecreasing(TensorRule):
+    """Fires when the loss has not fallen since `num_steps` or more steps.
+
+    It looks again at the first loss that is `num_steps` or more steps after the last look. A rise
+    beyond `increase_threshold_percent` is no fall, and so fires anyway: the parameter only decides
+    which sentence is said. In EVAL the losses are those of evaluations (see losses.py).
+    How both percentages act together is our reading.
+    Source: SageMaker developer guide, loss-not-decreasing; DEBUGGER B5, B6.
+    """
+
+    kind = LOSS_NOT_DECREASING
+
+    def start(self) -> None:
+        """Where to look, and from which step on."""
+        self._losses = Losses(self.saved, self._names)
+        self._looked: dict[tuple[str, str], int] = {}  # mode, tensor -> mode step of the last look
+        self._judged: dict[tuple[str, str], int] = {}  # -> points that are behind us
+        self._begin: int | None = None
+        self._has_reference = False
+
+    def look(self, moment: Moment) -> Finding | None:
+        """Judge what became known."""
+        if self._begin is None:
+            self._begin = moment.step
+        self._losses.advance(moment.step)
+        return self._judge()
+
+    def finish(self) -> Finding | None:
+        """The last evaluation."""
+        self._losses.close()
+        return self._judge()
+
+    def nothing_saved(self) -> str:
+        """Losses."""
+        if self.values["mode"] and self._losses.modes():
+            had = ", ".join(sorted(self._losses.modes()))
+            return f"no loss of mode {self.values['mode']} was saved, but of {had}"
+        if self.values["use_losses_collection"]:
+            return asks_for(LOSSES, "losses")
+        return nothing_selected(self)
+
+    def shortage(self) -> str:
+        """Two losses far enough apart."""
+        if self._has_reference or not self.datapoints:
+            return ""
+        return f"no two losses were saved that are {self.count('num_steps')} steps apart"
+
+    def _names(self, step: int) -> list[str]:
+        collections = self.texts("collection_names")
+        if self.values["use_losses_collection"]:
+            collections.append(LOSSES)
+        return self.saved.select(step, collections, self.texts("tensor_regex"))
+
+    def _judge(self) -> Finding | None:
+        mode = str(self.values["mode"] or next(
+            (one for one in MODES if one in self._losses.modes()), MODES[0]
+        ))  # fmt: skip
+        worst: tuple[float, Finding] | None = None
+        for name, points in self._losses.of(mode).items():
+            for position in range(self._judged.get((mode, name), 0), len(points)):
+                found = self._at(mode, name, points[: position + 1])
+                if found is not None and (worst is None or found[0] > worst[0]):
+                    worst = found
+            self._judged[mode, name] = len(points)
+        return worst[1] if worst else None
+
+    def _at(self, mode: str, name: str, points: list[Point]) -> tuple[float, Finding] | None:
+        """How bad the newest point is, and what is to be said; None: fine, or not its turn."""
+        newest, num_steps = points[-1], self.count("num_steps")
+        step, last = newest.moment.mode_step, self._looked.get((mode, name))
+        if newest.moment.step < (self._begin or 0):
+            return None
+        self.datapoints += 1
+        if last is not None and step - last < num_steps:
+            return None
+        position = reference([one.moment.mode_step for one in points], step, num_steps)
+        if position is None:
+            return None
+        self._looked[mode, name] = step
+        self._has_reference = True
+        before = points[position]
+        if has_fallen(newest.value, before.value, self.number("diff_percent")):
+            return None
+        return rise_percent(newest.value, before.value), self._say(name, before, newest)
+
+    def _say(self, name: str, before: Point, newest: Point) -> Finding:
+        percent, allowed = self.number("diff_percent"), self.number("increase_threshold_percent")
+        rise = rise_percent(newest.value, before.value)
+        if rise > allowed:
+            went = f"rose by {rise:.3g} %, where {allowed:g} % are allowed"
+        else:
+            went = f"fell by {max(0.0, -rise):.3g} % where {percent:g} % are expected"
+        return self.finding(
+            newest.moment,
+            name,
+            value=newest.value,
+            threshold=before.value - abs(before.value) * percent / 100,
+            message=f"{name} was {before.value:.4g} at step {before.moment.mode_step} of "
+            f"{before.moment.mode} and is {newest.value:.4g} at step {newest.moment.mode_step}: "
+            f"it {went}",
+            advice=_RISING if rise > allowed else _FLAT,
+        )
+
+
+_FLAT = (
+    "Nothing more is learned. Early in a job: the learning rate is too low or far too high, or "
+    "labels and pictures do not belong together; try another lr (kennel run --find-lr). Late in a "
+    "job: it has converged; fewer epochs, or early-stopping-patience, will do."
+)
+_RISING = (
+    "Training moves away from a solution: lower lr (by a factor of 3 to 10), raise warmup-epochs, "
+    "or set gradient-clip (1.0 is usual). If only the validation loss rises, see the rule Overfit."
+)
