@@ -20,6 +20,7 @@ import logging
 import os
 import re
 import struct
+import sys
 import tempfile
 import time
 import warnings
@@ -29,11 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from train.save_plan import Schedule
-from train.step_file import StepFile
+from train.step_file import StepFile, plain
 from train.tensor_folder import TensorFolder, write_small
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class DebugHook:
             return
         is_reduced = any(_num_reductions(one) for one in self._of(name))
         before = self._file.num_bytes
-        self._hook._save_for_tensor(name, _plain(tensor, is_reduced=is_reduced))
+        self._hook._save_for_tensor(name, plain(tensor, is_reduced=is_reduced))
         self.saved[name] = self._file.num_bytes - before
 
     def save_scalar(self, name: str, value: float) -> None:
@@ -203,6 +203,8 @@ def _open(config: Mapping[str, Any]) -> Any:
         from smdebug.pytorch import Hook, del_hook
 
         _tame(logging.getLogger("smdebug"))
+        # pyinstrument's, which Python asks in vain, with a warning, for every import that fails.
+        sys.meta_path[:] = [one for one in sys.meta_path if hasattr(one, "find_spec")]
         path = Path(folder) / "debughookconfig.json"
         path.write_text(json.dumps(config), encoding="utf-8")
         hook = Hook.create_from_json_file(str(path))
@@ -288,11 +290,3 @@ def _num_reductions(collection: Any) -> int:
     config = collection.reduction_config
     kinds = (config.reductions, config.norms, config.abs_reductions, config.abs_norms)
     return sum(map(len, kinds))
-
-
-def _plain(tensor: Tensor, *, is_reduced: bool) -> Tensor:
-    """Something that numpy knows, and that has a mean if one is asked for."""
-    tensor = tensor.detach()
-    is_half = tensor.is_floating_point() and tensor.element_size() < 4
-    has_no_mean = is_reduced and not tensor.is_floating_point()
-    return tensor.to(torch.float32) if is_half or has_no_mean else tensor

@@ -122,16 +122,15 @@ class RecordedRun:
 
     def begin_step(self, facts: StepFacts) -> None:
         """A training step that is saved."""
-        module = plain_module(facts.module)
         self._facts = facts
         self.hook.begin(TRAIN, facts.step, facts.step + facts.epoch - 1)
-        for name, parameter in named_parameters(module):
+        for name, parameter in named_parameters(plain_module(facts.module)):
             self.hook.save(name, parameter)
             # What the parameter holds after the pass is a sum while gradients are accumulated.
             if parameter.requires_grad and self.hook.wants(f"gradient/{name}"):
                 keep = partial(self._gradients.__setitem__, f"gradient/{name}")
                 self._handles.append(parameter.register_hook(keep))
-        self.taps.put(module)
+        self.taps.put(facts.module)
 
     def end_backward(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """The rest of the step."""
@@ -149,9 +148,8 @@ class RecordedRun:
 
     def begin_evaluation(self, module: nn.Module, epoch: int) -> None:
         """An evaluation that is saved: one step, after the epoch's training steps."""
-        module = plain_module(module)
         self.hook.begin(EVAL, epoch - 1, epoch * self._steps_per_epoch + epoch - 1)
-        for name, parameter in named_parameters(module):
+        for name, parameter in named_parameters(plain_module(module)):
             self.hook.save(name, parameter)
         self.taps.put(module)
 

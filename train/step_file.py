@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from train.tensor_folder import TensorFolder, write_small
 
@@ -86,3 +88,11 @@ class StepFile:
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # other processes may have files of this step
             self._path.parent.rmdir()
+
+
+def plain(tensor: Tensor, *, is_reduced: bool) -> Tensor:
+    """Something that numpy knows, and that has a mean if one is asked for."""
+    tensor = tensor.detach()
+    is_half = tensor.is_floating_point() and tensor.element_size() < 4
+    has_no_mean = is_reduced and not tensor.is_floating_point()
+    return tensor.to(torch.float32) if is_half or has_no_mean else tensor

@@ -6,8 +6,10 @@ Names are smdebug's: a module's path, the root's class for the root itself (DEBU
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -63,12 +65,18 @@ class Taps:
         """`save` must not raise: it is called in the middle of a forward pass."""
         self._wants, self._save = wants, save
         self._handles: list[RemovableHandle] = []
+        self._eager = ExitStack()
         self._counts: Counter[str] = Counter()
 
     def put(self, module: nn.Module) -> None:
-        """On all modules that are wanted, until `module` has answered once."""
+        """On all modules that are wanted, until `module` has answered once.
+
+        A compiled network runs as the plain one meanwhile: its compiler would take the taps for a
+        part of it.
+        """
         self.remove()
         self._counts.clear()
+        is_compiled, module = module is not plain_module(module), plain_module(module)
         for name, one in named(module):
             if self._is_wanted(f"{name}_input_"):
                 self._handles.append(one.register_forward_pre_hook(self._on_input(name)))
@@ -76,12 +84,15 @@ class Taps:
                 self._handles.append(one.register_forward_hook(self._on_output(name)))
         if self._handles:
             self._handles.append(module.register_forward_hook(lambda *_: self.remove()))
+            if is_compiled:
+                self._eager.enter_context(torch.compiler.set_stance("force_eager"))
 
     def remove(self) -> None:
         """Safe to call twice."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._eager.close()
 
     def _is_wanted(self, prefix: str) -> bool:
         return any(self._wants(f"{prefix}{use}") for use in range(_MOST_USES))
