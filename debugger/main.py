@@ -11,15 +11,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from contract.errors import JobError, KennelError, UsageError
 from contract.rule_result import RULE_OUTPUT
 from contract.rules import RuleSpec
 from debugger.options import parse
-
-if TYPE_CHECKING:
-    from debugger.saved import SavedTensors
 
 log = logging.getLogger("debugger")
 
@@ -88,8 +85,9 @@ def _usual_rules(source: str) -> tuple[RuleSpec, ...]:
 
 def _tensors(arguments: argparse.Namespace, answers: TextIO) -> int:
     from debugger.listing import listing_of
+    from debugger.opening import opened
 
-    with _opened(arguments.source) as saved:
+    with opened(arguments.source) as saved:
         document = listing_of(
             arguments.source, saved, (arguments.mode or "").upper(), arguments.regex or ""
         )
@@ -98,9 +96,10 @@ def _tensors(arguments: argparse.Namespace, answers: TextIO) -> int:
 
 
 def _plot(arguments: argparse.Namespace, answers: TextIO) -> int:
+    from debugger.opening import opened
     from debugger.plot import draw_plot
 
-    with _opened(arguments.source) as saved:
+    with opened(arguments.source) as saved:
         draw_plot(saved, arguments.names, arguments.out)
     answers.write(f"{arguments.out}\n")
     return 0
@@ -139,30 +138,6 @@ def _processing(_arguments: argparse.Namespace, answers: TextIO) -> int:
     from debugger.processing import run_processing
 
     return run_processing(answers)
-
-
-@contextlib.contextmanager
-def _opened(source: str) -> "Iterator[SavedTensors]":
-    """What a job saved so far. Raises UsageError, JobError: nothing."""
-    from debugger.folders import TensorPlace, check_source, find_tensors
-    from debugger.rules.evaluation import NOTHING_SAVED
-    from debugger.saved import SavedTensors
-    from debugger.tensors import lacking, open_trial
-
-    check_source(source)
-    folders = find_tensors(source)
-    if not folders:
-        raise JobError(f"{source}: {NOTHING_SAVED}")
-    place = TensorPlace(folders)
-    try:
-        place.update()
-        if reason := lacking(place.path):
-            raise JobError(reason)
-        saved = SavedTensors(open_trial(place.path))
-        saved.end()
-        yield saved
-    finally:
-        place.close()
 
 
 @contextlib.contextmanager
