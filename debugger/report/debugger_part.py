@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contract.page import to_section, to_text
 from contract.rule_result import Finding, RuleResult
 from contract.rules import RULES
+from debugger.plot import read_panel
 from debugger.profile.numbers import plural
 from debugger.report.findings import findings_table, to_badge
 from debugger.report.job_files import JobFiles
-from debugger.report.saved_lines import draw_lines, read_lines
+from debugger.report.saved_lines import draw_panel
 from debugger.report.words import listed, or_dash, to_table
 from debugger.saved import SavedTensors
 
@@ -51,7 +52,7 @@ def tensors_section(saved: SavedTensors | None, reason: str) -> str:
     losses = [name for name in sorted(saved.all_names) if saved.is_in(name, "losses")]
     scalars = [name for name in sorted(saved.all_names) if name.startswith("scalar/")]
     shown = [*losses[:_MOST_LOSSES], *scalars[:_MOST_SCALARS]]
-    figures = "".join(draw_lines(read_lines(saved, name), name) for name in shown)
+    figures = "".join(draw_panel(read_panel(saved, name)) for name in shown)
     rows = []
     for collection in saved.collections:
         names = [name for name in saved.all_names if saved.is_in(name, collection)]
@@ -103,12 +104,16 @@ def _draw(one: RuleResult, findings: Sequence[Finding], saved: SavedTensors) -> 
         tensor = name.partition(" of worker_")[0]
         if tensor not in saved.all_names:
             continue
-        lines = read_lines(saved, tensor)
-        mine = [finding for finding in findings if finding.tensor == name]
         is_same = one.rule in _IN_UNITS_OF_THE_LINE
-        marks = [(f.mode, f.step, f.value if is_same else None) for f in mine]
+        panel = read_panel(saved, f"{tensor}:abs_mean" if is_same else tensor)
+        mine = [finding for finding in findings if finding.tensor == name]
+        marks = [
+            (finding.mode, step)
+            for finding in mine
+            if (step := saved.global_step(finding.mode, finding.step)) is not None
+        ]
         limit = mine[0].threshold if is_same else None
-        figures.append(draw_lines(lines, name, marks=marks, threshold=limit))
+        figures.append(draw_panel(panel, marks=marks, threshold=limit))
     return "".join(figures)
 
 

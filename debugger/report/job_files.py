@@ -13,7 +13,6 @@ from contract.rule_result import REPORT_NAME, RULE_OUTPUT, RuleResult
 
 RUN_NAME = "run.json"  # what `kennel run` keeps of a job
 _DATA = ("output/data", "output", ".")  # output/data in a job's folder; else unpacked somewhere
-_TENSORS = ("output/tensors", "debug-output", "tensors")
 _SPLITS = ("test", "validation")
 _DATA_MARKS = ("metrics.csv", "config.json", "predictions_test.csv", "predictions_validation.csv")
 
@@ -33,7 +32,6 @@ class JobFiles:
 
     source: Path
     data: Path | None  # with metrics.csv, confusion.png, ...
-    tensors: Path | None  # saved tensors
     name: str
     status: str = ""  # Completed, Failed, ...; empty where nobody says
     failure: str = ""  # the reason, one line
@@ -68,7 +66,6 @@ def read_job_files(source: Path) -> JobFiles:
     return JobFiles(
         source=source,
         data=data,
-        tensors=next((path for one in _TENSORS if (path := source / one).is_dir()), None),
         name=str(run.get("name") or config.get("job") or source.resolve().name),
         status=str(run.get("status") or ("Failed" if failure else "")),
         failure=" ".join(failure.split()),

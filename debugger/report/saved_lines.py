@@ -1,143 +1,112 @@
-"""Lines of saved tensors: what the job's page draws of them against steps."""
+"""Saved tensors against steps, as the job's page draws them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contract.errors import KennelError
-from contract.page import to_text
+from debugger.folders import find_tensors
+from debugger.opening import opened
+from debugger.plot import Line, Panel
 from debugger.report.drawing import HALF, add_axes, draw_figure, style_axes, title_axes
 from debugger.report.ink import ink
 from debugger.saved import SavedTensors
-from debugger.tensors import lacking, open_trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_STEPS = 240  # read for one line
-_MOST_ARRAYS = 60  # of a tensor that has to be read as a whole
 _INKS = {"TRAIN": "wait", "EVAL": "backward", "PREDICT": "features", "GLOBAL": "evaluate"}
+_MARKERS_UP_TO = 25  # steps; more dots than that hide the line
+_LOG_FROM = 100.0  # times the smallest value
+_LONGEST_TITLE = 44
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One tensor in one mode."""
-
-    mode: str
-    what: str  # value, or abs_mean where the tensor is more than a number
-    steps: list[int] = field(default_factory=list)  # of the mode
-    places: list[int] = field(default_factory=list)  # global steps
-    values: list[float] = field(default_factory=list)
-
-
-def open_saved(folder: Path | None) -> tuple[SavedTensors | None, str]:
-    """The saved tensors, or why there are none."""
-    if folder is None:
-        return None, ""
-    reason = lacking(str(folder))
-    if reason:
-        return None, reason
-    try:
-        saved = SavedTensors(open_trial(str(folder)))
-        saved.end()
-    except KennelError as error:
-        return None, str(error)
-    return (saved, "") if saved.steps else (None, f"{folder.name} holds no step")
+@contextmanager
+def saved_of(source: Path) -> Iterator[tuple[SavedTensors | None, str]]:
+    """What a job saved; or None and why, which is empty where it saved nothing at all."""
+    saved, reason = None, ""
+    with ExitStack() as stack:
+        try:
+            if find_tensors(str(source)):
+                saved = stack.enter_context(opened(str(source)))
+        except KennelError as error:
+            reason = str(error)
+        if saved is not None and not saved.steps:
+            saved, reason = None, "A step was begun, but none was saved as a whole."
+        yield saved, reason
 
 
-def read_lines(saved: SavedTensors, name: str) -> list[Line]:
-    """A tensor against steps, mode by mode: its number, or the mean of its absolute values."""
-    steps = [step for step in saved.steps if name in saved.names(step)]
-    lines: dict[str, Line] = {}
-    for step in _spread(steps, _MOST_STEPS):
-        value, what = saved.scalar(name, step), "value"
-        if value is None:
-            break
-        _take(lines, saved, step, value, what)
-    if lines:
-        return list(lines.values())
-    for step in _spread(steps, _MOST_ARRAYS):
-        found = [one["abs_mean"] for _, one in saved.reduced(name, step, ("abs_mean",))
-                 if "abs_mean" in one]  # fmt: skip
-        if found:
-            _take(lines, saved, step, sum(found) / len(found), "abs_mean")
-    return list(lines.values())
-
-
-def _take(lines: dict[str, Line], saved: SavedTensors, step: int, value: float, what: str) -> None:
-    moment = saved.moment(step)
-    line = lines.setdefault(moment.mode, Line(mode=moment.mode, what=what))
-    line.steps.append(moment.mode_step)
-    line.places.append(step)
-    line.values.append(value)
-
-
-def _spread(steps: Sequence[int], most: int) -> list[int]:
-    """At most so many, evenly, the first and the last among them."""
-    if len(steps) <= most:
-        return list(steps)
-    return [steps[i] for i in np.linspace(0, len(steps) - 1, most).round().astype(int)]
-
-
-def draw_lines(
-    lines: Sequence[Line],
-    title: str,
+def draw_panel(
+    panel: Panel,
     *,
-    marks: Sequence[tuple[str, int, float | None]] = (),
+    marks: Sequence[tuple[str, int]] = (),
     threshold: float | None = None,
 ) -> str:
-    """Lines of all modes over global steps.
+    """Lines of all modes over the steps of all modes.
 
     Args:
-        marks: mode, its step, and value (None: where the line is) of what a rule found.
+        marks: mode and global step of what a rule found.
         threshold: that the values are compared with.
     """
-    finite = [value for line in lines for value in line.values if np.isfinite(value)]
+    values = [value for line in panel.lines.values() for value in line.values]
+    finite = [value for value in values if np.isfinite(value)]
     if not finite:
         return ""
-    is_log = min(finite) > 0 and max(finite) / min(finite) > 50
+    has_band = any(line.lows for line in panel.lines.values())
+    is_log = not has_band and min(finite) > 0 and max(finite) / min(finite) > _LOG_FROM
 
     def draw(figure: "Figure") -> None:
-        axes = add_axes(figure, 66, 34, 14, 44)
+        axes = add_axes(figure, 70, 34, 14, 44)
         style_axes(axes)
         if is_log:
             axes.set_yscale("log")
-        for line in lines:
-            marker = "o" if len(line.values) <= 20 else ""
-            axes.plot(line.places, line.values, color=ink(_INKS.get(line.mode, "backward")),
-                      linewidth=1.8, marker=marker, markersize=4, label=line.mode)  # fmt: skip
-            _mark(axes, line, marks)
+        for mode, line in sorted(panel.lines.items()):
+            _draw_line(axes, mode, line)
+            for other, step in marks:
+                if other == mode and step in line.steps:
+                    _ring(axes, step, line.values[line.steps.index(step)])
         if threshold is not None:
-            axes.axhline(threshold, color=ink("text"), linewidth=0.9, linestyle=(0, (3, 2)))
-            axes.text(1, threshold, f"threshold {threshold:g}", ha="right", va="bottom",
-                      color=ink("muted"), transform=axes.get_yaxis_transform())  # fmt: skip
-        axes.set_xlabel("step of all modes", labelpad=2)
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False,
-                    labelcolor=ink("text"), borderaxespad=0.2, handlelength=1.2)  # fmt: skip
-        title_axes(axes, title if len(title) <= 40 else f"{title[:37]}...")
+            _draw_threshold(axes, threshold)
+        _finish(axes, panel, has_band)
 
     told = "; ".join(
-        f"{line.mode} from {line.values[0]:.4g} to {line.values[-1]:.4g}" for line in lines
+        f"{mode} from {line.values[0]:.4g} to {line.values[-1]:.4g}"
+        for mode, line in sorted(panel.lines.items())
     )
-    what = "" if lines[0].what == "value" else " (mean of absolute values)"
-    return draw_figure(draw, f"{title}{what} against steps: {told}", width=HALF, height=240)
+    return draw_figure(draw, f"{panel.title} against steps: {told}", width=HALF, height=240)
 
 
-def _mark(axes: "Axes", line: Line, marks: Sequence[tuple[str, int, float | None]]) -> None:
-    """A ring at each step of this mode that a rule named."""
-    for mode, step, value in marks:
-        if mode == line.mode and step in line.steps:
-            at = line.steps.index(step)
-            axes.plot([line.places[at]], [line.values[at] if value is None else value], marker="o",
-                      markersize=10, markerfacecolor="none", markeredgecolor=ink("text"),
-                      markeredgewidth=1.6, linestyle="", zorder=5)  # fmt: skip
+def _draw_line(axes: "Axes", mode: str, line: Line) -> None:
+    colour = ink(_INKS.get(mode, "backward"))
+    marker = "o" if len(line.steps) <= _MARKERS_UP_TO else ""
+    axes.plot(line.steps, line.values, color=colour, linewidth=1.8, marker=marker, markersize=4,
+              label=mode)  # fmt: skip
+    if len(line.lows) == len(line.steps):
+        axes.fill_between(line.steps, line.lows, line.highs, color=colour, alpha=0.16, linewidth=0)
 
 
-def tell_what(lines: Sequence[Line]) -> str:
-    """What is drawn, where it is not the tensor itself. Markup."""
-    is_plain = all(line.what == "value" for line in lines)
-    return "" if is_plain else to_text("drawn: the mean of absolute values")
+def _ring(axes: "Axes", step: int, value: float) -> None:
+    axes.plot([step], [value], marker="o", markersize=11, markerfacecolor="none", zorder=5,
+              markeredgecolor=ink("text"), markeredgewidth=1.6, linestyle="")  # fmt: skip
+
+
+def _draw_threshold(axes: "Axes", threshold: float) -> None:
+    axes.axhline(threshold, color=ink("text"), linewidth=0.9, linestyle=(0, (3, 2)))
+    axes.text(1, threshold, f"threshold {threshold:g}", ha="right", va="bottom",
+              color=ink("muted"), transform=axes.get_yaxis_transform())  # fmt: skip
+
+
+def _finish(axes: "Axes", panel: Panel, has_band: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
+    axes.set_xlabel("step, all modes", labelpad=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False,
+                labelcolor=ink("text"), borderaxespad=0.2, handlelength=1.2)  # fmt: skip
+    title = f"{panel.title} (mean, min to max)" if has_band else panel.title
+    too_long = len(title) > _LONGEST_TITLE
+    title_axes(axes, f"...{title[3 - _LONGEST_TITLE :]}" if too_long else title)
