@@ -66,8 +66,8 @@ def _margins(
     yield Margin(
         rule=OVERFIT.name,
         share=gap / limit if limit > 0 else 0.0,
-        text=f"after epoch {last['epoch']} the validation loss is {100 * abs(gap):.0f} % {side} the "
-        f"training loss, and it fires above {100 * limit:.0f} %",
+        text=f"after epoch {last['epoch']} the validation loss is {100 * abs(gap):.0f} % {side} "
+        f"the training loss, and it fires above {100 * limit:.0f} %",
     )
     if len(rows) < 2:
         return

@@ -155,9 +155,31 @@ def _with_needs(hook: HookConfig, rule: RuleSpec) -> tuple[HookConfig, list[str]
         given = rule.parameters.get(REGEX_PARAMETERS.get(name, ""))
         regex = {"include_regex": given} if given else {}
         try:
-            collection = ready_collection(name, **regex)
+            collection = ready_collection(name, **regex, **_sparing(rule, name))
         except SpecError as error:
             raise SpecError(f"rule {rule.name}: {error}") from None
         hook = replace(hook, collections=(*hook.collections, collection))
         added.append(name)
-    return hook, added
+    return _with_first_losses(hook, rule), added
+
+
+def _with_first_losses(hook: HookConfig, rule: RuleSpec) -> HookConfig:
+    """PoorWeightInitialization looks for a fall among the first losses: they come besides."""
+    if rule.rule != "PoorWeightInitialization":
+        return hook
+    steps = ",".join(map(str, range(int(rule.values()["steps"] or 0))))
+    collections = tuple(
+        replace(one, parameters={"save_steps": steps})
+        if one.name == "losses" and not one.parameters
+        else one
+        for one in hook.collections
+    )
+    return replace(hook, collections=collections)
+
+
+def _sparing(rule: RuleSpec, collection: str) -> dict[str, str]:
+    """Activations are hundreds of megabytes a step: no more of them than the rule looks at."""
+    if (rule.rule, collection) != ("PoorWeightInitialization", "relu_input"):
+        return {}
+    last = str(rule.values()["steps"])  # of the first ones, and their variances alone
+    return {"reductions": "variance", "save_interval": "5", "end_step": last}

@@ -15,6 +15,7 @@ from control.toml_file import as_string
 
 OWN = ("rule", "source", "actions")  # ours; every other name is a parameter of the rule
 # A comma ends a value only where another parameter begins: regular expressions may hold some.
+OWN_RULE = re.compile(r"(.+\.py):([A-Za-z_]\w*)(?::(.*))?")
 NEXT_PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
@@ -29,14 +30,7 @@ def rule_of(words: str) -> RuleSpec:
     Several actions are joined by `+`. Raises UsageError.
     """
     name, _, rest = words.partition(":")
-    given: dict[str, str] = {}
-    for pair in NEXT_PARAMETER.split(rest) if rest else ():
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(
-                f"--rule {words}: expected NAME or NAME:PARAMETER=VALUE,..., got {pair!r}"
-            )
-        given[key.strip()] = value.strip()
+    given = _parameters_of("--rule", words, rest)
     actions = [one for one in given.pop("actions", "").split("+") if one]
     try:
         return RuleSpec(
@@ -50,15 +44,30 @@ def rule_of(words: str) -> RuleSpec:
 
 
 def own_rule_of(words: str) -> RuleSpec:
-    """`FILE.py:CLASS` of a command line. Raises UsageError."""
-    file, colon, name = words.rpartition(":")
-    if not colon or not file or not name.isidentifier():
-        raise UsageError(f"--own: expected FILE.py:CLASS, got {words!r}")
+    """`FILE.py:CLASS` or `FILE.py:CLASS:limit=3,...` of a command line. Raises UsageError."""
+    match = OWN_RULE.fullmatch(words)
+    if match is None:
+        raise UsageError(f"--own: expected FILE.py:CLASS[:PARAMETER=VALUE,...], got {words!r}")
+    file, name, rest = match.groups(default="")
+    parameters = _parameters_of("--own", words, rest)
     try:
         source = _file_with("--own", Path(file).expanduser(), name)
     except SpecError as error:
         raise UsageError(str(error)) from None
-    return RuleSpec(name=name, rule=name, source=str(source))
+    return RuleSpec(name=name, rule=name, parameters=parameters, source=str(source))
+
+
+def _parameters_of(flag: str, words: str, text: str) -> dict[str, str]:
+    """`threshold=0.1,name=...`. Raises UsageError."""
+    given: dict[str, str] = {}
+    for pair in NEXT_PARAMETER.split(text) if text else ():
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(
+                f"{flag} {words}: expected PARAMETER=VALUE after a colon, got {pair!r}"
+            )
+        given[key.strip()] = value.strip()
+    return given
 
 
 def _rule(path: Path, name: str, given: Any) -> RuleSpec:

@@ -1,12 +1,13 @@
 """What rules found, as people read it: a line when a status changes, a table at the end."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.rule_result import RuleResult
 from control.terminal import table
 
-LONGEST = 110  # characters of a sentence in the table; report.json has it whole
+COLUMN = 68  # characters of the last column; what is longer goes on below
 
 
 def rule_line(result: RuleResult) -> str:
@@ -19,8 +20,8 @@ def sentence(result: RuleResult) -> str:
     """The one thing that is worth saying about a result, in one line."""
     if result.findings:
         text = result.findings[0].message
-    elif result.status == "NoIssuesFound":
-        text = f"nothing in {result.datapoints:,} values" if result.datapoints else "nothing"
+    elif result.status == "NoIssuesFound" and not result.details:
+        text = f"fine in {result.datapoints:,} looks" if result.datapoints else "fine"
     else:
         text = result.details
     return " ".join(text.split())
@@ -40,15 +41,12 @@ def summary_of(result: RuleResult) -> dict[str, Any]:
 
 def rule_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Rules with status, the first step that they fired at, and why."""
-    rows = [
-        (
-            str(one["name"]),
-            str(one["status"]),
-            "-" if one.get("step") is None else str(one["step"]),
-            _short(str(one.get("summary", ""))),
-        )
-        for one in summaries
-    ]
+    rows: list[tuple[str, ...]] = []
+    for one in summaries:
+        step = "-" if one.get("step") is None else str(one["step"])
+        first, *more = textwrap.wrap(str(one.get("summary", "")), COLUMN) or [""]
+        rows.append((str(one["name"]), str(one["status"]), step, first))
+        rows += [("", "", "", line) for line in more]
     return table(("rule", "status", "step", "what was seen"), rows)
 
 
@@ -98,7 +96,3 @@ def _at(result: RuleResult) -> str:
         return ""
     first = result.findings[0]
     return f" at step {first.step}" if first.mode else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3].rstrip()}..."

@@ -95,9 +95,8 @@ class RuleWatch:
 
     def wants_stop(self) -> bool:
         """Whether a rule says that the job must end. Also notices when the child is gone."""
-        child = self._child
-        if child is not None and child.poll() not in (None, *EVALUATED):
-            self._lose(child.returncode)
+        if self._child is not None and self._child.poll() is not None:
+            self._check_end(self._child)
         return STOP in self._actions
 
     def finish(self, bases: tuple[Path, ...], signals: Signals) -> Verdict:
@@ -115,7 +114,7 @@ class RuleWatch:
                 self._start(follow=False)
                 if self._child is not None:
                     self._wait(self._child, signals)
-            if not self._is_lost and self._child is not None:
+            if self._child is not None:
                 self._check_end(self._child)
             self._end()
         return self._verdict()
@@ -152,22 +151,21 @@ class RuleWatch:
         return code
 
     def _check_end(self, child: Child) -> None:
-        code = child.poll()
-        if code is None:
-            self._is_lost = True
-            self._say(f"rules: their evaluation was not finished and is given up; {self._again()}")
-            return
-        if self._reader is not None:
-            self._reader.join(timeout=KILLED_SECONDS)
-        if code not in EVALUATED or any(self._known(rule) is None for rule in self._rules):
-            self._lose(code)  # 1 is also how Python ends after an error
-
-    def _lose(self, code: int) -> None:
-        """Say it once; the job goes on."""
+        """Say it, once, when it has not done its work: 1 is also how Python ends after an error."""
         if self._is_lost:
             return
+        code = child.poll()
+        if self._reader is not None and code is not None:
+            child.kill()  # what it may have started would keep the stream open
+            self._reader.join(timeout=KILLED_SECONDS)
+        is_done = all(self._known(rule) for rule in self._rules)
+        if code in EVALUATED and is_done:
+            return
         self._is_lost = True
-        self._say(f"rules are no longer evaluated: {self._why(code)}; {self._again()}")
+        if code is None:
+            self._say(f"rules: their evaluation was not finished and is given up; {self._again()}")
+        else:
+            self._say(f"rules are no longer evaluated: {self._why(code)}; {self._again()}")
 
     def _why(self, code: int) -> str:
         """The signal, or the last line that the child left."""
@@ -227,7 +225,7 @@ class RuleWatch:
         """A rule that was still at work was cut short."""
         if known := self._known(rule):
             return known
-        details = f"its evaluation ended too early; {self._again()}"
+        details = "it was not evaluated to its end"
         return RuleResult(name=rule.name, rule=rule.rule, status="Stopped", details=details)
 
     def _known(self, rule: RuleSpec) -> RuleResult | None:

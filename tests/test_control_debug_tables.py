@@ -175,7 +175,12 @@ def test_rules_bring_the_collections_that_they_need(debug_of):
 def test_rules_turn_on_what_they_look_at(debug_of):
     debug = debug_of("[rules.PoorWeightInitialization]\n[rules.CPUBottleneck]\n")
     assert debug.profiler == ProfilerConfig()
-    assert collections(debug)["relu_input"] == {"include_regex": READY_REGEXES["relu_input"]}
+    assert collections(debug)["relu_input"] == {
+        "include_regex": READY_REGEXES["relu_input"],
+        "reductions": "variance",
+        "save_interval": "5",
+        "end_step": "10",
+    }, "activations are large: no more than the rule looks at"
     assert "losses, weights, gradients, biases are saved" in debug.notes[0]
     assert any("CPUBottleneck needs the profiler" in note for note in debug.notes)
 
@@ -199,6 +204,18 @@ def test_rules_that_are_told_names_keep_them(debug_of):
     debug = debug_of('[rules.ClassImbalance]\nlabels_regex = "mine"\n')
     assert debug.rules[0].parameters == {"labels_regex": "mine"}
     assert "labels" not in collections(debug)
+
+
+def test_the_first_losses_are_saved_for_the_rule_that_looks_at_them(debug_of, tmp_path):
+    debug = debug_of(
+        "[debugger]\nsave_interval = 25\n[rules.PoorWeightInitialization]\nsteps = 4\n"
+    )
+    path = tmp_path / "debughookconfig.json"
+    path.write_text(json.dumps(debug.hook.to_json()))
+    found = as_smdebug_reads(path)
+    assert found["losses"]["steps"]["TRAIN"] == [0, 1, 2, 3, 25, 50]
+    assert found["gradients"]["steps"]["TRAIN"] == [0, 25, 50]
+    assert found["relu_input"]["steps"]["TRAIN"] == [0]
 
 
 def test_a_rule_has_parameters_and_actions_beside_them(debug_of):
@@ -284,7 +301,7 @@ def test_a_rule_on_the_command_line(words, parameters, actions):
     ("words", "says"),
     [
         ("Overfitt", "did you mean Overfit"),
-        ("Overfit:patience", "expected NAME or NAME:PARAMETER=VALUE"),
+        ("Overfit:patience", "expected PARAMETER=VALUE after a colon"),
         ("Overfit:patience=x", "expected a whole number"),
     ],
 )
@@ -296,7 +313,8 @@ def test_a_wrong_rule_on_the_command_line_is_refused(words, says):
 def test_an_own_rule_on_the_command_line(tmp_path):
     path = tmp_path / "my_rule.py"
     path.write_text(OWN)
-    assert own_rule_of(f"{path}:MyRule").source == str(path)
+    rule = own_rule_of(f"{path}:MyRule:limit=3,name=a,b")
+    assert (rule.source, rule.parameters) == (str(path), {"limit": "3", "name": "a,b"})
     for words, says in (
         (str(path), "expected FILE.py:CLASS"),
         (f"{path}:Mine", "has no class 'Mine'"),

@@ -60,12 +60,22 @@ def test_the_table_has_a_row_a_rule():
         ["Gone", "NoIssuesFound", "-"],
         ["Dead", "Error", "-"],
     ]
-    assert "nothing in 1,500 values" in rows[2]
+    assert "fine in 1,500 looks" in rows[2]
 
 
-def test_a_long_sentence_does_not_break_the_table():
-    long = RuleResult(name="x", rule="y", status="Error", details="word " * 100)
-    assert len(rule_table([summary_of(long)]).splitlines()[1]) < 140
+def test_a_long_sentence_goes_on_below_in_its_column():
+    long = RuleResult(name="x", rule="y", status="Error", details="word " * 30)
+    _, *rows = rule_table([summary_of(long)]).splitlines()
+    assert len(rows) == 3
+    assert {row.index("word") for row in rows} == {rows[0].index("word")}
+    assert max(map(len, rows)) < 100
+
+
+def test_a_rule_that_saw_too_little_says_so():
+    result = RuleResult(
+        name="x", rule="y", status="NoIssuesFound", datapoints=1, details="not enough data"
+    )
+    assert summary_of(result)["summary"] == "not enough data"
 
 
 def test_an_explanation_says_since_when_with_which_figures_and_what_to_change():
