@@ -1,24 +1,21 @@
-"""The Debugger's part of the job's page: what its rules found, and the tensors that were saved."""
+"""What the Debugger's rules found, as the job's page tells it."""
 
 from collections.abc import Sequence
 
 from contract.page import to_section, to_text
 from contract.rule_result import Finding, RuleResult
 from contract.rules import RULES
-from debugger.plot import read_panel
 from debugger.profile.numbers import plural
-from debugger.report.findings import findings_table, to_badge
+from debugger.report.findings import findings_table, sentence_of, to_badge
 from debugger.report.job_files import JobFiles
-from debugger.report.saved_lines import draw_panel
-from debugger.report.words import listed, or_dash, to_table
+from debugger.report.saved_lines import draw_panel, panel_of
+from debugger.report.words import listed, or_dash, to_table, to_words
 from debugger.saved import SavedTensors
 
-_MOST_FINDINGS = 10  # of one rule
-_MOST_LOSSES = 4
-_MOST_SCALARS = 8
+_MOST_FINDINGS = 8  # of one rule
 # Rules whose value is the mean of the absolute values of the tensor that they name.
 _IN_UNITS_OF_THE_LINE = ("VanishingGradient",)
-HOW = "`kennel run JOB.toml --debug`"
+_HOW = "`kennel run JOB.toml --debug`"
 
 
 def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
@@ -26,10 +23,10 @@ def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
     results = tensor_results(job)
     if not results:
         text = (
-            f"No rule looked at this job's tensors. {HOW} saves them and asks the rules; "
+            f"No rule looked at this job's tensors. {_HOW} saves them and asks the rules; "
             "`kennel debug rules` asks them afterwards."
         )
-        return to_section("What the Debugger found", _words(text), "findings")
+        return to_section("What the Debugger found", to_words(text), "findings")
     fired = [one for one in results if one.findings]
     names = listed([to_text(one.name) for one in fired]) if fired else ""
     told = f"{names} fired." if fired else f"None of {plural(len(results), 'rule')} fired."
@@ -44,32 +41,6 @@ def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
     return to_section("What the Debugger found", body, "findings")
 
 
-def tensors_section(saved: SavedTensors | None, reason: str) -> str:
-    """Losses and scalars against steps, and what else was saved."""
-    if saved is None:
-        text = reason or f"No tensor was saved. {HOW} saves losses, weights, gradients and more."
-        return to_section("Tensors", _words(text), "tensors")
-    losses = [name for name in sorted(saved.all_names) if saved.is_in(name, "losses")]
-    scalars = [name for name in sorted(saved.all_names) if name.startswith("scalar/")]
-    shown = [*losses[:_MOST_LOSSES], *scalars[:_MOST_SCALARS]]
-    figures = "".join(draw_panel(read_panel(saved, name)) for name in shown)
-    rows = []
-    for collection in saved.collections:
-        names = [name for name in saved.all_names if saved.is_in(name, collection)]
-        if names:
-            example = to_text(min(names))
-            rows.append((to_text(collection), example, f"{len(names):,}"))
-    modes = [saved.moment(step).mode for step in saved.steps]
-    told = ", ".join(f"{modes.count(mode):,} of {mode}" for mode in dict.fromkeys(modes))
-    body = (
-        f"<p>{plural(len(saved.all_names), 'tensor')} at {plural(len(saved.steps), 'step')}: "
-        f"{told}. <code>kennel debug tensors</code> lists all of them.</p>"
-        + f'<div class="panels">{figures}</div>'
-        + (to_table(("collection", "for example", "tensors"), rows, texts=2) if rows else "")
-    )
-    return to_section("Tensors", body, "tensors")
-
-
 def tensor_results(job: JobFiles) -> list[RuleResult]:
     """Those of built-in rules over tensors, and the user's own."""
     return [
@@ -79,7 +50,7 @@ def tensor_results(job: JobFiles) -> list[RuleResult]:
 
 def _says(one: RuleResult) -> str:
     """The first finding, or the status in words. Markup."""
-    text = one.findings[0].message if one.findings else one.details
+    text = sentence_of(one, one.findings[0] if one.findings else None)
     kind = RULES.get(one.rule)
     about = f'<br><span class="muted">Fires when {to_text(kind.help)}.</span>' if kind else ""
     return f"{to_text(text)}{about}"
@@ -105,7 +76,7 @@ def _draw(one: RuleResult, findings: Sequence[Finding], saved: SavedTensors) -> 
         if tensor not in saved.all_names:
             continue
         is_same = one.rule in _IN_UNITS_OF_THE_LINE
-        panel = read_panel(saved, f"{tensor}:abs_mean" if is_same else tensor)
+        panel = panel_of(saved, f"{tensor}:abs_mean" if is_same else tensor)
         mine = [finding for finding in findings if finding.tensor == name]
         marks = [
             (finding.mode, step)
@@ -113,12 +84,5 @@ def _draw(one: RuleResult, findings: Sequence[Finding], saved: SavedTensors) -> 
             if (step := saved.global_step(finding.mode, finding.step)) is not None
         ]
         limit = mine[0].threshold if is_same else None
-        figures.append(draw_panel(panel, marks=marks, threshold=limit))
+        figures.append(draw_panel(panel, marks=marks, threshold=limit) if panel else "")
     return "".join(figures)
-
-
-def _words(text: str) -> str:
-    """A paragraph in which `commands` stand out. The text is ours, or a path of the user's."""
-    parts = to_text(text).split("`")
-    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
-    return f"<p>{marked}</p>"

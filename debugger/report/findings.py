@@ -25,8 +25,7 @@ _STATISTICS = ("OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport"
 
 def to_badge(result: RuleResult) -> str:
     """How the rule stands, in a word. A rule that saw too little is not a healthy one."""
-    state = state_of(result) if result.status == "NoIssuesFound" else None
-    word, kind = _BADGES.get(state or result.status, (str(result.status), "quiet"))
+    word, kind = _BADGES.get(_state_of(result) or result.status, (str(result.status), "quiet"))
     return f'<span class="badge {kind}">{to_text(word)}</span>'
 
 
@@ -36,9 +35,9 @@ def tell_rule(view: View, rule: str) -> str:
     if result is None:
         return ""
     told = result.findings[-1] if result.findings else None
-    text = told.message if told else result.details
+    text = sentence_of(result, told)
     advice = f" {to_text(told.advice)}" if told and told.advice else ""
-    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {to_text(_ended(text))}{advice}</p>"
+    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {to_text(text)}{advice}</p>"
 
 
 def rules_section(results: Sequence[RuleResult]) -> str:
@@ -58,21 +57,43 @@ def rules_section(results: Sequence[RuleResult]) -> str:
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """Each finding with step, tensor, value, threshold, what it means and what to change."""
+    """What the findings mean and what to change, and each with step, tensor, value, threshold."""
+    advice = "".join(
+        f"<p>{to_text(text)}</p>" for text in dict.fromkeys(one.advice for one in findings) if text
+    )
     rows = [
-        (to_text(one.mode or "&ndash;") if one.mode else "&ndash;", to_text(one.tensor),
-         f"{to_text(one.message)}<br><span class=muted>{to_text(one.advice)}</span>",
+        (to_text(one.mode) or "&ndash;", to_text(one.tensor), to_text(ended(one.message)),
          f"{one.step:,}", _number(one.value), _number(one.threshold))
         for one in findings
     ]  # fmt: skip
-    heads = ("mode", "tensor", "what was found, and what to change", "step", "value", "threshold")
-    return to_table(heads, rows, texts=3)
+    heads = ("mode", "tensor", "what was found", "step", "value", "threshold")
+    return advice + to_table(heads, rows, texts=3)
+
+
+def sentence_of(result: RuleResult, finding: Finding | None) -> str:
+    """The finding; or the rule's details, without the state that the badge says."""
+    if finding is not None:
+        return ended(finding.message)
+    state = _state_of(result)
+    text = result.details.removeprefix(f"{state}:") if state else result.details
+    if not text and result.status == "NoIssuesFound":
+        text = f"nothing in {plural(result.datapoints, 'step')}"
+    return ended(text)
+
+
+def _state_of(result: RuleResult) -> State | None:
+    """What NoIssuesFound stands for."""
+    if result.status != "NoIssuesFound":
+        return None
+    if result.details.lower().startswith("not enough data"):  # as rules over tensors say it
+        return State.NOT_ENOUGH
+    return state_of(result)
 
 
 def _row(one: RuleResult) -> tuple[str, ...]:
     kind = RULES.get(one.rule)
     finding = one.findings[-1] if one.findings else None
-    text = _ended(finding.message if finding else one.details)
+    text = sentence_of(one, finding)
     advice = f"<br>{to_text(finding.advice)}" if finding and finding.advice else ""
     about = f'<br><span class="muted">Fires when {to_text(kind.help)}.</span>' if kind else ""
     report = one.report
@@ -100,7 +121,7 @@ def _number(value: float | None) -> str:
     return "&ndash;" if value is None else f"{value:.4g}"
 
 
-def _ended(text: str) -> str:
+def ended(text: str) -> str:
     """With a full stop."""
     text = text.strip()
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

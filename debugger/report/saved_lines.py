@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contract.errors import KennelError
+from contract.errors import KennelError, UsageError
 from debugger.folders import find_tensors
 from debugger.opening import opened
-from debugger.plot import Line, Panel
+from debugger.plot import Line, Panel, read_panel
 from debugger.report.drawing import HALF, add_axes, draw_figure, style_axes, title_axes
 from debugger.report.ink import ink
 from debugger.saved import SavedTensors
@@ -40,6 +40,14 @@ def saved_of(source: Path) -> Iterator[tuple[SavedTensors | None, str]]:
         yield saved, reason
 
 
+def panel_of(saved: SavedTensors, word: str) -> Panel | None:
+    """What `kennel debug plot` would draw of NAME or NAME:REDUCTION; None: it cannot be drawn."""
+    try:
+        return read_panel(saved, word)
+    except UsageError:
+        return None
+
+
 def draw_panel(
     panel: Panel,
     *,
@@ -64,6 +72,8 @@ def draw_panel(
         style_axes(axes)
         if is_log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.yaxis.set_minor_formatter(lambda _value, _: "")
         for mode, line in sorted(panel.lines.items()):
             _draw_line(axes, mode, line)
             for other, step in marks:

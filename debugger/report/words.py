@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from contract.page import to_text
 from debugger.profile.numbers import in_seconds
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -63,3 +64,10 @@ def to_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int 
         f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def to_words(text: str) -> str:
+    """A paragraph of anybody's text in which `commands` stand out."""
+    parts = to_text(text).split("`")
+    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f"<p>{marked}</p>"
