@@ -75,7 +75,9 @@ def sentence_of(result: RuleResult, finding: Finding | None) -> str:
     if finding is not None:
         return ended(finding.message)
     state = _state_of(result)
-    text = result.details.removeprefix(f"{state}:") if state else result.details
+    text = result.details
+    if state and text.lower().startswith(f"{state}:".lower()):
+        text = text[len(state) + 1 :]
     if not text and result.status == "NoIssuesFound":
         text = f"nothing in {plural(result.datapoints, 'step')}"
     return ended(text)

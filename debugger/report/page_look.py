@@ -51,6 +51,7 @@ figure svg *{stroke-linejoin:round}
 .paper{background:#fff;border:1px solid var(--line);border-radius:10px;padding:8px}
 .paper img{display:block;max-width:100%;height:auto;margin:0 auto}
 code{font-size:13px;overflow-wrap:anywhere}
+section .scroll.whole{max-height:none}
 section>.scroll{margin:0 0 18px}
 @media print{nav{display:none}figure,.panels>*{break-inside:avoid}.wide svg{min-width:0}
   .panels{grid-template-columns:1fr 1fr}h3{break-after:avoid}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from contract.page import to_text
 from debugger.profile.numbers import in_seconds
 
+_WHOLE_UP_TO = 40  # rows of a table; a longer one scrolls in its box
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -54,14 +55,16 @@ def to_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int 
     """
     kinds = ["" if i < texts else ' class="n"' for i in range(len(heads))]
     top = "".join(f"<th{kind}>{head}</th>" for kind, head in zip(kinds, heads, strict=True))
+    listed_rows = list(rows)
     body = "".join(
         "<tr>"
         + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
         + "</tr>"
-        for row in rows
+        for row in listed_rows
     )
+    kind = "scroll whole" if len(listed_rows) <= _WHOLE_UP_TO else "scroll"
     return (
-        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
+        f'<div class="{kind}"><table class="figures"><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
