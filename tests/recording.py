@@ -85,9 +85,7 @@ def recorder_for(
     place = TensorFolder(folder, rank=rank, num_workers=num_workers, is_first=rank == 0)
     started = time.perf_counter() - 1e6
     return TensorRecorder(
-        Saving(
-            config=hook, folder=place, num_workers=num_workers, started=started, writes_end=True
-        )
+        Saving(config=hook, folder=place, num_workers=num_workers, started=started, writes_end=True)
     )
 
 
@@ -118,9 +116,7 @@ def state_for(
     return Fit(task=task, values=values, device=device, watch=watch or Watch())
 
 
-def record(
-    folder: Path, hook: HookConfig, module: nn.Module | None = None, **changes: Any
-) -> Fit:
+def record(folder: Path, hook: HookConfig, module: nn.Module | None = None, **changes: Any) -> Fit:
     """A whole run with everything that `hook` asks for in `folder`."""
     recorder = recorder_for(folder, hook)
     state = state_for(Watch(recorder), module, **changes)
@@ -181,6 +177,4 @@ class Saved:
         """A reduction, `mean` or `abs_mean`."""
         plain = kind.removeprefix("abs_")
         tensor = self.trial.tensor(name)
-        return float(
-            tensor.reduction_value(step, plain, mode=self._modes[mode], abs=plain != kind)
-        )
+        return float(tensor.reduction_value(step, plain, mode=self._modes[mode], abs=plain != kind))

@@ -70,6 +70,7 @@ HEAVY_LIBRARIES = ("torch", "torchvision", "matplotlib", "sklearn", "boto3", "op
 # could catch.
 MAY_CATCH_ALL = (
     "train/attempt.py",
+    "train/tensor_recorder.py",
     "debugger/guard.py",
     "train/contained.py",
     "serve/express.py",
@@ -78,5 +79,6 @@ MAY_CATCH_ALL = (
     "serve/lanes.py",
     "classifier/combining.py",
     "control/lambda_function.py",
+    "debugger/profile/evaluate.py",
 )
 PRINTERS = ("control/terminal.py",)

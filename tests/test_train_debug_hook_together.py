@@ -8,9 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recording import (
-    INPUTS, LABELS, LOSS, STEPS, Saved, collection, hook_for, record, recorder_for, score, small,
+    INPUTS,
+    LABELS,
+    LOSS,
+    STEPS,
+    Saved,
+    collection,
+    hook_for,
+    record,
+    recorder_for,
+    score,
+    small,
     state_for,
-)  # fmt: skip
+)
 from torch import nn
 from training import CPU
 
