@@ -1,15 +1,16 @@
 """Facts: a profile as the rules look at it; computed once for all of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from debugger.profile.data import CPU, GPU, NodeMetrics, Profile, Series
-from debugger.profile.intervals import Intervals, union
+from debugger.profile.data import CPU, CPU_WAIT, GPU, NodeMetrics, Profile, Series
+from debugger.profile.intervals import Intervals, single, union
 from debugger.profile.phases import EVAL, TRAIN, Phases
+from debugger.profile.samples import highest_of, mean_of
 from debugger.profile.steps import Steps, read_steps
 from debugger.profile.timeline_files import host_of
 
@@ -26,6 +27,11 @@ class Facts:
     training: tuple[Steps, ...]  # those that learn, of every process
     loop: tuple[float, float] | None  # from the first training step to the end of the last
     hosts: tuple[str, ...]  # with metrics or a timeline, algo-2 before algo-10
+    # By host, of those that report such a thing, percent: the mean of all cores, of all GPUs, and
+    # the core that waits most for I/O.
+    cpu: Mapping[str, Series]
+    gpu: Mapping[str, Series]
+    io_wait: Mapping[str, Series]
 
     @classmethod
     def of(cls, profile: Profile) -> "Facts":
@@ -36,13 +42,17 @@ class Facts:
             one for one in steps if one.mode != EVAL
         )
         found = {*profile.system, *(host_of(node) for node in index.nodes)}
+        hosts = tuple(sorted(found, key=_natural))
         return cls(
             profile=profile,
             index=index,
             steps=steps,
             training=training,
             loop=_extent(training),
-            hosts=tuple(sorted(found, key=_natural)),
+            hosts=hosts,
+            cpu=_by_host(profile, hosts, CPU, mean_of),
+            gpu=_by_host(profile, hosts, GPU, mean_of),
+            io_wait=_by_host(profile, hosts, CPU_WAIT, highest_of),
         )
 
     @property
@@ -51,9 +61,14 @@ class Facts:
         return self.loop or (self.profile.started_at, self.profile.ended_at)
 
     @property
+    def analysed_interval(self) -> Intervals:
+        """The same as a set of moments."""
+        return single(*self.analysed)
+
+    @property
     def has_gpu(self) -> bool:
         """True when any host reported one."""
-        return any(self.metrics(host).of(GPU) for host in self.hosts)
+        return bool(self.gpu)
 
     def metrics(self, host: str) -> NodeMetrics:
         """What its agent saw; nothing where there was none."""
@@ -88,6 +103,17 @@ class Facts:
             np.concatenate([starts for starts, _ in spans]),
             np.concatenate([ends for _, ends in spans]),
         )
+
+
+def _by_host(
+    profile: Profile,
+    hosts: tuple[str, ...],
+    metric: str,
+    combine: Callable[[Mapping[str, Series]], Series | None],
+) -> dict[str, Series]:
+    every = ((host, profile.system.get(host, _EMPTY).of(metric)) for host in hosts)
+    found = ((host, combine(named)) for host, named in every)
+    return {host: series for host, series in found if series is not None}
 
 
 def _extent(steps: tuple[Steps, ...]) -> tuple[float, float] | None:

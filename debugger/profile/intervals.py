@@ -21,10 +21,32 @@ def union(starts: FloatArray, ends: FloatArray) -> Intervals:
     return np.column_stack([starts[firsts], ends[lasts]])
 
 
+def single(start: float, end: float) -> Intervals:
+    """From one moment to another; nothing when there is nothing between them."""
+    return np.array([[start, end]]) if end > start else NONE
+
+
 def join(*sets: Intervals) -> Intervals:
     """The moments that lie in any of the sets."""
     every = np.concatenate([*sets, NONE])
     return union(every[:, 0], every[:, 1])
+
+
+def difference(intervals: Intervals, without: Intervals) -> Intervals:
+    """The moments of the first set that do not lie in the second."""
+    edges = np.unique(np.concatenate([intervals.ravel(), without.ravel()]))
+    middles = (edges[:-1] + edges[1:]) / 2
+    kept = contains(intervals, middles) & ~contains(without, middles)
+    return union(edges[:-1][kept], edges[1:][kept])
+
+
+def contains(intervals: Intervals, times: FloatArray) -> NDArray[np.bool_]:
+    """Which moments lie in the set; the end of an interval does not."""
+    if not len(intervals):
+        return np.zeros(len(times), dtype=bool)
+    place = np.searchsorted(intervals[:, 0], times, side="right") - 1
+    result: NDArray[np.bool_] = (place >= 0) & (times < intervals[np.maximum(place, 0), 1])
+    return result
 
 
 def within(intervals: Intervals, start: float, end: float) -> Intervals:

@@ -13,6 +13,7 @@ DATA_WAIT, LOADER_WORKER = "DataLoaderIter", "DataLoaderWorker"
 LOADER_START = "DataLoaderIterInitialize"
 COPY, FORWARD, BACKWARD, OPTIMIZER = "Copy", "Forward", "Backward(post-forward)", "Optimizer"
 EVALUATE, CHECKPOINT, FEATURES, DECODE = "Evaluate", "Checkpoint", "FeaturePass", "Decode"
+EPOCH = "Epoch"  # of our own training: holds all of the above
 FORWARD_PARTS, BACKWARD_PARTS = "Forward-SubModuleInternal", "Backward-SubModuleInternal"
 TRAIN, EVAL = "TRAIN", "EVAL"
 

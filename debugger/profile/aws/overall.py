@@ -55,7 +55,7 @@ def replay_overall_framework_metrics(profile: Profile, _parameters: Parameters) 
     details = aggregates.details(swapped=False)
     steps = _steps_and_others(profile)
     details["phase"] = shares(steps)
-    return replayed(0, 0, 0, details, 0 if len(events) else 1)
+    return replayed(0, 0, 0, details, -1 if len(events) else 0)
 
 
 def _steps_and_others(profile: Profile) -> dict[str, float]:

@@ -1,0 +1,178 @@
+"""How a process gets its batches, and what more loader workers would change.
+
+The forecast is a plain model of one step. A step waits until its batch is made. W workers make a
+batch every `load / W` seconds; meanwhile the network computes for `compute` seconds. Both need
+cores, and the host has no more than it has:
+
+    step(W) = max(compute, load / W, (load + compute x cores it uses) / cores)
+    step(0) = compute + load
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from debugger.profile import summary
+from debugger.profile.data import FloatArray
+from debugger.profile.facts import Facts
+from debugger.profile.intervals import Intervals, difference, union, within
+from debugger.profile.phases import DATA_WAIT, LOADER_START, LOADER_WORKER, STEP_MARK
+from debugger.profile.samples import mean_during
+from debugger.profile.steps import Steps
+
+_ENOUGH = 1.02  # a number of workers is as good as the best one when steps take 2 % more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """One process that trains from a loader."""
+
+    steps: Steps
+    num_workers: int | None  # as configured; None: the timeline does not say
+    pin_memory: bool | None
+    pids: tuple[int, ...]  # of the processes that made its batches
+    cores: int  # of its host, 0 unknown
+    processes: int  # that train on its host
+    waits: FloatArray  # (N,) seconds that each step waited
+    loads: FloatArray  # (M,) seconds that each batch took where it was made; empty: not recorded
+    waiting: Intervals  # when it waited
+    cpu_waiting: float | None  # of the host's cores meanwhile, percent
+    cpu_computing: float | None  # ... and while it computed
+
+    @property
+    def workers(self) -> int:
+        """As configured, else those that were seen."""
+        return len(self.pids) if self.num_workers is None else self.num_workers
+
+    @property
+    def step_seconds(self) -> float:
+        """The mean step, wait included."""
+        return float(self.steps.seconds.mean())
+
+    @property
+    def own_seconds(self) -> float:
+        """The mean step without its optimizer, where several processes wait for the slowest."""
+        return self.step_seconds - self.steps.total(summary.OPTIMIZER) / len(self.steps)
+
+    @property
+    def wait_percent(self) -> float:
+        """Of the time that steps take."""
+        total = self.steps.total()
+        return 100.0 * float(self.waits.sum()) / total if total > 0 else 0.0
+
+    @property
+    def starved_percent(self) -> float:
+        """Steps that waited for more than a tenth of their time."""
+        return 100.0 * float(np.mean(self.waits > 0.1 * self.steps.seconds))
+
+    @property
+    def load_seconds(self) -> float | None:
+        """One process making one batch; None when nothing tells."""
+        if len(self.loads):
+            return float(self.loads.mean())
+        if not self.workers:
+            return float(self.waits.mean())
+        # Workers that are waited for make batches all the time.
+        return self.workers * self.step_seconds if self.wait_percent > 1 else None
+
+    @property
+    def workers_busy_percent(self) -> float | None:
+        """The share of the time of steps in which a worker, on average, makes a batch."""
+        if not self.workers or not len(self.loads):
+            return None
+        return min(100.0, 100.0 * float(self.loads.sum()) / (self.workers * self.steps.total()))
+
+    @property
+    def busy_cores(self) -> float | None:
+        """Cores that work, on average, while this process waits."""
+        return None if self.cpu_waiting is None else self.cpu_waiting * self.cores / 100
+
+    def forecast(self, workers: int) -> float | None:
+        """Seconds of a step with that many workers; None when nothing tells."""
+        load = self.load_seconds
+        if load is None:
+            return None
+        compute = max(0.0, self.step_seconds - float(self.waits.mean()))
+        if workers == 0:
+            return compute + load
+        cores = max(1, self.cores // max(1, self.processes))
+        used = 1.0 if self.cpu_computing is None else self.cpu_computing * self.cores / 100
+        used = min(cores, max(1.0, used / max(1, self.processes)))
+        return max(compute, load / workers, (load + compute * used) / cores)
+
+    def better_workers(self) -> int:
+        """The smallest number that is as good as any; the present one when none is better."""
+        most = max(1, self.cores // max(1, self.processes))
+        found = {workers: self.forecast(workers) for workers in range(self.workers + 1, most + 1)}
+        times = {workers: seconds for workers, seconds in found.items() if seconds is not None}
+        best = min(times.values(), default=self.step_seconds)
+        if best >= self.step_seconds:
+            return self.workers
+        return min(workers for workers, seconds in times.items() if seconds <= best * _ENOUGH)
+
+
+def gain_of(loading: Sequence[Loading], workers: int) -> float:
+    """Percent of a step of the whole job that is saved with so many workers in each process.
+
+    Those of several processes that are not the slowest save nothing: they wait anyway.
+    """
+    slowest = max(one.own_seconds for one in loading)
+    after = 0.0
+    for one in loading:
+        forecast = one.forecast(workers)
+        saved = 0.0 if forecast is None else max(0.0, one.step_seconds - forecast)
+        after = max(after, one.own_seconds - saved)
+    longest = max(one.step_seconds for one in loading)
+    return 100.0 * max(0.0, slowest - after) / longest if longest > 0 else 0.0
+
+
+def gain_without_waits(loading: Sequence[Loading]) -> float:
+    """Percent of a step of the whole job that is saved when no process waits for data."""
+    slowest = max(one.own_seconds for one in loading)
+    after = max(one.own_seconds - float(one.waits.mean()) for one in loading)
+    longest = max(one.step_seconds for one in loading)
+    return 100.0 * max(0.0, slowest - after) / longest if longest > 0 else 0.0
+
+
+def read_loading(facts: Facts) -> tuple[Loading, ...]:
+    """Of every process whose steps wait for batches, those that wait most first."""
+    found = [_loading(facts, steps) for steps in facts.training if summary.WAIT in steps.parts]
+    return tuple(sorted(found, key=lambda one: -one.wait_percent))
+
+
+def _loading(facts: Facts, steps: Steps) -> Loading:
+    index, node, host = facts.index, steps.node, steps.host
+    start, end = float(steps.starts[0]), float(steps.ends.max())
+    waiting = within(union(*index.spans(DATA_WAIT, node)), start, end)
+    computing = difference(union(steps.starts, steps.ends), waiting)
+    cpu = facts.cpu.get(host)
+    started = index.places(LOADER_START, node)
+    arguments: Any = facts.profile.events.arguments[int(started[-1])] if len(started) else {}
+    made = index.places(LOADER_WORKER, node)
+    workers = arguments.get("num_workers")
+    return Loading(
+        steps=steps,
+        num_workers=None if workers is None else int(workers),
+        pin_memory=arguments.get("pin_memory"),
+        pids=_pids(facts, steps),
+        cores=facts.num_cores(host),
+        processes=len(facts.processes(host)),
+        waits=steps.parts[summary.WAIT],
+        loads=facts.profile.events.seconds[made],
+        waiting=waiting,
+        cpu_waiting=mean_during(cpu, waiting),
+        cpu_computing=mean_during(cpu, computing),
+    )
+
+
+def _pids(facts: Facts, steps: Steps) -> tuple[int, ...]:
+    """Of the workers; without them, of those that delivered and are not the process itself."""
+    index, pids = facts.index, facts.profile.events.pids
+    made = index.places(LOADER_WORKER, steps.node)
+    if len(made):
+        return tuple(np.unique(pids[made]).tolist())
+    own = pids[index.places(f"{STEP_MARK}.{steps.mode}", steps.node)]
+    found = np.setdiff1d(pids[index.places(DATA_WAIT, steps.node)], own)
+    return tuple(found[found >= 0].tolist())
