@@ -79,7 +79,7 @@ class ExplodingTensor(TensorRule):
             label,
             value=float(count),
             threshold=0.0,
-            message=f"{label} has {what} that are {kind}{others(len(found) - 1)}",
+            message=f"{label}: {what} are {kind}{others(len(found) - 1)}",
             advice=_EXPLODED,
         )
 

@@ -75,7 +75,7 @@ class PoorWeightInitialization(TensorRule):
     def remarks(self) -> str:
         """Which tests could not be done."""
         wanted = {
-            "relu_input": f"no tensor matches {self.values['activation_inputs_regex']}",
+            "relu_input": f"fewer than two tensors match {self.values['activation_inputs_regex']}",
             GRADIENTS: "the network is fine-tuned, or no gradients were saved",
             LOSSES: f"fewer than {self.count('patience') + 1} losses in the first "
             f"{self.count('steps')} steps",

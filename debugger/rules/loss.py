@@ -128,7 +128,8 @@ class LossNotDecreasing(TensorRule):
         if rise > allowed:
             went = f"rose by {rise:.3g} %, where {allowed:g} % are allowed"
         else:
-            went = f"fell by {max(0.0, -rise):.3g} % where {percent:g} % are expected"
+            went = f"fell by {-rise:.3g} %" if rise <= 0 else f"rose by {rise:.3g} %"
+            went += f" where a fall of {percent:g} % is expected"
         return self.finding(
             newest.moment,
             name,
