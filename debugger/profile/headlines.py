@@ -104,4 +104,7 @@ def _nothing(facts: Facts, results: Sequence[RuleResult]) -> tuple[str, str, str
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """A host's name stays as it is."""
+    first = text.split(maxsplit=1)[0]
+    begun = f"{text[0].upper()}{text[1:]}" if first.isalpha() else text
+    return begun if begun.endswith(".") else f"{begun}."

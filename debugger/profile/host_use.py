@@ -14,10 +14,8 @@ def read_hosts(facts: Facts) -> tuple[HostUse, ...]:
     """All hosts with metrics or a timeline, in their order."""
     work = next((one for one in read_host_work(facts) if one.kind == "training steps"), None)
     least = work.seconds[work.fastest] if work else 0.0
-    slower = (
-        {host: 100.0 * (one / least - 1) for host, one in work.seconds.items()} if least else {}
-    )
-    own = work.seconds if work else {}
+    own = work.seconds if work and least else {}
+    slower = {host: 100.0 * (one / least - 1) for host, one in own.items()}
     return tuple(_host(facts, host, own.get(host), slower.get(host)) for host in facts.hosts)
 
 

@@ -22,7 +22,7 @@ _PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Steps:
     """N steps of one process in one mode, in their order."""
 
