@@ -88,7 +88,7 @@ class HostAgent:
         seconds = self._reported - self._began
         timelines = [*self._place.closed_timelines(), *self._place.open_timelines()]
         facts: dict[str, Any] = {
-            "node": self._place.node,
+            "host": self._place.node,
             "interval_ms": round(self._interval * 1000),
             "started": round(self._started, 3),
             "seconds": round(seconds, 3),

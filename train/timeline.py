@@ -20,19 +20,15 @@ from train.watch import Phase
 SPAN_NAMES = {Phase.DATA_WAIT: "DataLoaderIter::GetNext"}
 
 _FLUSH_NS = 1_000_000_000  # what a killed process may lose
+# A step with all its spans costs about 10 microseconds, so of steps that are shorter than a
+# millisecond only one in so many has spans within. It says so.
+_SHORT_STEP_NS = 1_000_000
+_ONE_IN = 10
+_STEPS_LOOKED_AT = 100  # before it is decided, again and again
+_SPARSE: Mapping[str, Any] = {"one_in": _ONE_IN}
 _NO_SPAN: AbstractContextManager[None] = nullcontext()
-# Spans within a step are many; after the others it is seen whether the file is due.
-_WITHIN_STEPS = frozenset(
-    (
-        Phase.DATA_WAIT,
-        Phase.LOADER_START,
-        Phase.LOADER_WORKER,
-        Phase.COPY,
-        Phase.FORWARD,
-        Phase.BACKWARD,
-        Phase.OPTIMIZER,
-    )
-)
+_WITHIN_STEPS = (Phase.COPY, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
+_Spans = Mapping[Phase, AbstractContextManager[None]]
 
 
 class RunTimeline:
@@ -47,23 +43,27 @@ class RunTimeline:
         self._step = NO_STEP  # of training: under way, or the last one
         self._num_evaluated = 0  # batches of evaluations, over all of them
         # Most spans say nothing more; one object a phase will do, as none lies within itself.
-        self._plain = {phase: _Measured(self, phase, None) for phase in Phase}
+        self._all: _Spans = {phase: _Measured(self, phase, None) for phase in Phase}
+        thin = {phase: _Measured(self, phase, _SPARSE) for phase in _WITHIN_STEPS}
+        self._thin: _Spans = {**self._all, **thin}
+        self._none: _Spans = {**self._all, **dict.fromkeys(_WITHIN_STEPS, _NO_SPAN)}
+        self._now = self._all
+        self._is_sparse, self._looked_at, self._looked_ns = False, 0, 0
 
     def span(self, phase: Phase, **facts: Any) -> AbstractContextManager[None]:
         """Lasts as long as the block; `facts` go into the event's arguments."""
-        if self._contained.is_off:
-            return _NO_SPAN
-        return _Measured(self, phase, facts) if facts else self._plain[phase]
+        return _Measured(self, phase, facts) if facts else self._now[phase]
 
     def record(
         self, phase: Phase, start_ns: int, end_ns: int, facts: Mapping[str, Any] | None
     ) -> None:
         """A span that is over, also of another process; clock: time.perf_counter_ns."""
-        step = self._step
         if phase is Phase.EVALUATION_STEP:
-            step, self._num_evaluated = self._num_evaluated, self._num_evaluated + 1
-        self._spans.append((phase, start_ns, end_ns, step, facts))
-        if phase not in _WITHIN_STEPS and end_ns >= self._flush_at:
+            self._spans.append((phase, start_ns, end_ns, self._num_evaluated, facts))
+            self._num_evaluated += 1
+        else:
+            self._spans.append((phase, start_ns, end_ns, self._step, facts))
+        if end_ns >= self._flush_at:
             self._flush()
 
     def steps(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
@@ -78,16 +78,34 @@ class RunTimeline:
                 except StopIteration:  # what was waited for is the loader's end
                     self._step = before
                     return
-                self.record(Phase.DATA_WAIT, start_ns, time.perf_counter_ns(), None)
+                self._begin(start_ns, time.perf_counter_ns())
                 try:
                     yield batch
                 finally:
                     end_ns = time.perf_counter_ns()
                     self._windows.end_step(self._step)
-                    self.record(Phase.STEP, start_ns, end_ns, None)
+                    self._end(start_ns, end_ns)
                 before, self._step = self._step, self._step + 1
         finally:
             self._windows.pause()
+
+    def _begin(self, start_ns: int, end_ns: int) -> None:
+        """Of a step whose batch has come."""
+        facts = None
+        if self._is_sparse:
+            is_one = self._step % _ONE_IN == 0
+            facts, self._now = _SPARSE, self._thin if is_one else self._none
+            if not is_one:
+                return
+        self._spans.append((Phase.DATA_WAIT, start_ns, end_ns, self._step, facts))
+
+    def _end(self, start_ns: int, end_ns: int) -> None:
+        self._now = self._all
+        self._looked_at, self._looked_ns = self._looked_at + 1, self._looked_ns + end_ns - start_ns
+        if self._looked_at == _STEPS_LOOKED_AT:
+            self._is_sparse = self._looked_ns < _SHORT_STEP_NS * _STEPS_LOOKED_AT
+            self._looked_at = self._looked_ns = 0
+        self.record(Phase.STEP, start_ns, end_ns, None)
 
     def close(self) -> None:
         """No more follows. Safe to call twice."""

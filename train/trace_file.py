@@ -42,12 +42,18 @@ class TraceFile:
         """`names`: of spans, by phase, where they are not the phase's."""
         self._names = names or {}
         self._framework, self._process = place.framework, place.process(rank)
-        self._rotate_seconds, self._rotate_bytes = rotate_seconds, rotate_bytes
+        self._rotate_seconds, self._most = rotate_seconds, rotate_bytes
         self._pid = os.getpid()
         self._numbers: dict[str, int] = {}  # of phases, the same in all files
-        self._heads: dict[str, bytes] = {}  # how a span of a phase begins
+        # How a span of a phase is written that says nothing more, for those that this file knows.
+        self._lines: dict[str, bytes] = {}
+        self._tail = b'%%d,"dur":%%d,"args":{"pid":%d,"step_num":"%%d"}},\n' % self._pid
         self._file: BinaryIO | None = None
         self._pending: list[bytes] = []
+        # Unix microseconds: when the file's first span begins, when its first and its last one end,
+        # and where its hour ends.
+        self._base_us = self._opened_us = self._last_us = self._until_us = 0
+        self._size = 0
 
     @property
     def _path(self) -> Path:
@@ -60,16 +66,18 @@ class TraceFile:
         for phase, start_ns, end_ns, step, facts in spans:
             start_us = (start_ns + to_epoch_ns) // 1000
             # Both ends are rounded down, so that what lay within a span still does.
-            end_us = max(start_us, (end_ns + to_epoch_ns) // 1000)
-            self._begin(phase, start_us, end_us)
-            times = b'%d,"dur":%d,"args":{"pid":' % (start_us - self._base_us, end_us - start_us)
+            end_us = (end_ns + to_epoch_ns) // 1000
+            if phase not in self._lines or end_us >= self._until_us or self._size > self._most:
+                self._begin(phase, start_us, end_us)
             if facts is None:
-                line = self._heads[phase] + times + self._tail % step
+                times = start_us - self._base_us, end_us - start_us, step
+                line = self._lines[phase] % times
             else:
-                line = self._with_facts(phase, times, step, facts)
+                line = self._with_facts(phase, (start_us, end_us), step, facts)
             self._pending.append(line)
             self._size += len(line)
-            self._last_us = max(self._last_us, end_us)
+            if end_us > self._last_us:
+                self._last_us = end_us
         self._put()
         if self._file is not None and self._is_old(time.time_ns() // 1000):
             self.close()
@@ -80,6 +88,7 @@ class TraceFile:
             return
         self._put()
         file, self._file = self._file, None
+        self._lines.clear()
         with file:
             file.seek(-len(_BETWEEN), os.SEEK_END)
             file.truncate()
@@ -88,18 +97,30 @@ class TraceFile:
 
     def _begin(self, phase: str, start_us: int, end_us: int) -> None:
         """Have a file that may take a span and whose readers know its phase."""
-        if self._file is not None and self._must_rotate(end_us):
+        is_full = self._size > self._most or end_us >= self._until_us
+        if self._file is not None and is_full:
             self.close()
         if self._file is None:
             self._open(start_us, end_us)
-        if phase not in self._known:
-            self._introduce(phase)
+        if phase not in self._lines:
+            number = self._numbers.setdefault(phase, len(self._numbers) + 1)  # 0 is the file's own
+            self._describe(number, {"name": phase})
+            head = self._head(phase, self._names.get(phase, phase)).replace(b"%", b"%%")
+            self._lines[phase] = head + self._tail
 
-    def _with_facts(self, phase: str, times: bytes, step: int, facts: Mapping[str, Any]) -> bytes:
-        more = {name: fact for name, fact in facts.items() if name not in ("name", "pid")}
-        head = self._head(phase, facts["name"]) if "name" in facts else self._heads[phase]
-        tail = json.dumps({"step_num": str(step), **more})
-        return head + times + b"%d,%b},\n" % (facts.get("pid", self._pid), tail[1:].encode())
+    def _with_facts(
+        self, phase: str, times_us: tuple[int, int], step: int, facts: Mapping[str, Any]
+    ) -> bytes:
+        name = facts.get("name", self._names.get(phase, phase))
+        more = {key: fact for key, fact in facts.items() if key not in ("name", "pid")}
+        args = {"pid": facts.get("pid", self._pid), "step_num": str(step), **more}
+        start_us, end_us = times_us
+        rest = b'%d,"dur":%d,"args":%b},\n' % (
+            start_us - self._base_us,
+            end_us - start_us,
+            json.dumps(args).encode(),
+        )
+        return self._head(phase, name) + rest
 
     def _head(self, phase: str, name: str) -> bytes:
         number = self._numbers[phase]
@@ -109,21 +130,12 @@ class TraceFile:
         self._framework.mkdir(parents=True, exist_ok=True)
         # Without a buffer: a forked loader worker would have a copy of it.
         self._file = self._path.open("wb", buffering=0)
-        self._base_us, self._hour = start_us, end_us // _HOUR_US
+        self._base_us, self._until_us = start_us, (end_us // _HOUR_US + 1) * _HOUR_US
         self._opened_us, self._last_us, self._size = end_us, end_us, 0
-        self._known: set[str] = set()
-        self._tail = b'%d,"step_num":"%%d"}},\n' % self._pid
+        self._lines.clear()
         since = {"start_time_since_epoch_in_micros": start_us, "pid": self._pid}
         self._pending.append(b"[\n")
         self._describe(0, since)
-
-    def _introduce(self, phase: str) -> None:
-        """Readers must know a phase before its first span."""
-        if phase not in self._numbers:
-            self._numbers[phase] = len(self._numbers) + 1  # 0 is the file's own
-            self._heads[phase] = self._head(phase, self._names.get(phase, phase))
-        self._known.add(phase)
-        self._describe(self._numbers[phase], {"name": phase})
 
     def _describe(self, number: int, facts: Mapping[str, Any]) -> None:
         for name, args in (("process_name", facts), ("process_sort_index", {"sort_index": number})):
@@ -135,9 +147,6 @@ class TraceFile:
         if self._file is not None:
             write_all(self._file, b"".join(self._pending))
         self._pending.clear()
-
-    def _must_rotate(self, end_us: int) -> bool:
-        return self._size > self._rotate_bytes or end_us // _HOUR_US != self._hour
 
     def _is_old(self, now_us: int) -> bool:
         return now_us - self._opened_us > self._rotate_seconds * _MICRO
