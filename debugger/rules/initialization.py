@@ -90,7 +90,7 @@ class PoorWeightInitialization(TensorRule):
         return self._first[mode] + self.count("steps")
 
     def _inputs(self, moment: Moment) -> Finding | None:
-        names = self.saved.select(moment.step, (), self.texts("activation_inputs_regex"))
+        names = self.named(moment.step, "activation_inputs_regex", "relu_input")
         variances = {
             label: found.get("variance", found.get("std", 0.0) ** 2)
             for name in names

@@ -123,6 +123,15 @@ class TensorRule(EagerRule):
         """A parameter that is a list, separated by commas."""
         return [one.strip() for one in str(self.values[name] or "").split(",") if one.strip()]
 
+    def named(self, step: int, parameter: str, collection: str) -> list[str]:
+        """Tensors that match a parameter; unless it was changed, also all of a collection.
+
+        A ReLU may have any name, in SqueezeNet a number: training puts it into the collection.
+        """
+        known = self.kind.parameter(parameter)
+        is_usual = known is not None and self.values[parameter] == known.default
+        return self.saved.select(step, (collection,) if is_usual else (), self.texts(parameter))
+
     def arrays(self, names: list[str], step: int) -> Iterator[tuple[str, Values]]:
         """Values of tensors at every worker; remembers those that were saved as reductions only."""
         for name in names:

@@ -140,7 +140,7 @@ class DeadRelu(_OfUnits):
         return f"{asked}; where layers have other names, give rule and collection another regex"
 
     def _names(self, step: int) -> list[str]:
-        return self.saved.select(step, (), self.texts("tensor_regex"))
+        return self.named(step, "tensor_regex", "relu_output")
 
     def _is_active(self, label: str, values: Values) -> Values:  # noqa: ARG002
         return values != 0
