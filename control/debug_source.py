@@ -71,9 +71,11 @@ class DebugSource:
         return tuple(RuleSpec(name=name, rule=name) for name in names)
 
     def results(self) -> tuple[RuleResult, ...]:
-        """What rules have found already. Raises SpecError: a report is damaged."""
-        paths = sorted(self.out.glob(f"*/{REPORT_NAME}"))
-        return tuple(_result_in(path) for path in paths)
+        """What rules have found already, in the run's order. Raises SpecError: damaged."""
+        found = [_result_in(path) for path in sorted(self.out.glob(f"*/{REPORT_NAME}"))]
+        order = [str(one["name"]) for one in self.run.rules] if self.run else []
+        places = {name: place for place, name in enumerate(order)}
+        return tuple(sorted(found, key=lambda one: places.get(one.name, len(places))))
 
     def _has(self, names: frozenset[str], places: tuple[str, ...]) -> bool:
         folders = [self.folder, *(self.folder / place for place in places)]

@@ -7,6 +7,7 @@ from typing import Any
 from contract.rule_result import RuleResult
 from control.terminal import table
 
+WIDTH = 96  # of an explanation
 COLUMN = 68  # characters of the last column; what is longer goes on below
 
 
@@ -82,13 +83,26 @@ def _finding_lines(result: RuleResult) -> list[str]:
     where = f"step {first.step}{f' ({first.mode})' if first.mode else ''}"
     more = result.num_findings - 1
     times = f", and {more:,} more time{'s' if more > 1 else ''}" if more > 0 else ""
-    lines = [f"{result.name}, first at {where}{times}", f"  seen:    {sentence(result)}"]
-    if first.value is not None and first.threshold is not None:
+    said = sentence(result)
+    lines = [f"{result.name}, first at {where}{times}", *_wrapped("seen:", said)]
+    is_known = first.value is not None and first.threshold is not None
+    if is_known and first.tensor not in said:
         of = f" of {first.tensor}" if first.tensor else ""
         lines.append(f"  figures: {first.value:.4g}{of}, threshold {first.threshold:.4g}")
-    if first.advice:
-        lines.append(f"  advice:  {' '.join(first.advice.split())}")
-    return lines
+    return lines + (_wrapped("advice:", first.advice) if first.advice else [])
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """`  label:   text`, what is longer than a line below it."""
+    indent = " " * 11
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"  {label.ljust(9)}",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _at(result: RuleResult) -> str:
