@@ -1,7 +1,6 @@
 """Findings: what rules found, as words, tables and badges."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from contract.page import to_section, to_text
 from contract.rule_result import Finding, RuleResult
@@ -34,10 +33,9 @@ def tell_rule(view: View, rule: str) -> str:
     result = view.result(rule)
     if result is None:
         return ""
-    told = result.findings[-1] if result.findings else None
-    text = sentence_of(result, told)
-    advice = f" {to_text(told.advice)}" if told and told.advice else ""
-    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {to_text(text)}{advice}</p>"
+    told = result.findings[0] if result.findings else None
+    text = to_text(sentence_of(result, told))
+    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {text}{_change(told)}</p>"
 
 
 def rules_section(results: Sequence[RuleResult]) -> str:
@@ -47,8 +45,8 @@ def rules_section(results: Sequence[RuleResult]) -> str:
         return to_section("Rules", "<p>No rule was asked.</p>", "rules")
     ranked = sorted(judged, key=lambda one: (one.status != "IssuesFound", -_triggers(one)))
     fired = sum(one.status == "IssuesFound" for one in judged)
-    heads = ("rule", "status", "what it says", "fired", "violations", "datapoints", "parameters")
-    table = to_table(heads, [_row(one) for one in ranked], texts=3)
+    heads = ("rule", "what it says", "fired", "violations", "datapoints")
+    table = to_table(heads, [_row(one) for one in ranked], texts=2)
     told = f"{plural(fired, 'rule')} of {len(judged)} fired." if fired else (
         f"None of {plural(len(judged), 'rule')} fired."
     )  # fmt: skip
@@ -94,29 +92,30 @@ def _state_of(result: RuleResult) -> State | None:
 
 def _row(one: RuleResult) -> tuple[str, ...]:
     kind = RULES.get(one.rule)
-    finding = one.findings[-1] if one.findings else None
-    text = sentence_of(one, finding)
-    advice = f"<br>{to_text(finding.advice)}" if finding and finding.advice else ""
-    about = f'<br><span class="muted">Fires when {to_text(kind.help)}.</span>' if kind else ""
-    report = one.report
+    finding = one.findings[0] if one.findings else None
+    about = f"Fires when {kind.help}. " if kind else ""
+    shown = {name: value for name, value in one.parameters.items() if name != "scan_interval_us"}
+    about += ", ".join(f"{name} {value}" for name, value in shown.items())
     return (
-        f"<b>{to_text(one.rule)}</b>",
-        to_badge(one),
-        f"{to_text(text)}{advice}{about}",
+        f"<b>{to_text(one.rule)}</b><br>{to_badge(one)}",
+        f"{to_text(sentence_of(one, finding))}{_change(finding)}"
+        f'<br><span class="muted">{to_text(about)}</span>',
         f"{_triggers(one):,}",
-        f"{int(report.get('Violations') or 0):,}",
-        f"{int(report.get('Datapoints') or one.datapoints):,}",
-        _parameters(one.parameters),
+        f"{int(one.report.get('Violations') or 0):,}",
+        f"{int(one.report.get('Datapoints') or one.datapoints):,}",
     )
+
+
+def _change(finding: Finding | None) -> str:
+    """What to change, as a sentence of its own. Markup."""
+    if finding is None or not finding.advice:
+        return ""
+    advice = finding.advice[0].upper() + finding.advice[1:]
+    return f" <b>{to_text(ended(advice))}</b>"
 
 
 def _triggers(one: RuleResult) -> int:
     return int(one.report.get("RuleTriggered") or one.num_findings)
-
-
-def _parameters(values: Mapping[str, Any]) -> str:
-    shown = {name: value for name, value in values.items() if name != "scan_interval_us"}
-    return "<br>".join(f"{to_text(name)} {to_text(str(value))}" for name, value in shown.items())
 
 
 def _number(value: float | None) -> str:

@@ -18,7 +18,7 @@ from debugger.report.drawing import (
     title_axes,
 )
 from debugger.report.envelope import build_envelope
-from debugger.report.findings import tell_rule
+from debugger.report.findings import ended, tell_rule
 from debugger.report.ink import HEATS, ink
 from debugger.report.strips import draw_heat
 from debugger.report.view import MOST_HOSTS, POINTS, View, by_number
@@ -181,10 +181,7 @@ def _correlations(view: View) -> str:
     found = view.summary.correlations
     if not found:
         return "<p>GPU and CPU were not measured at the same moments of training.</p>"
-    told = "".join(
-        f"<p><b>{to_text(one.host)} {to_text(one.gpu)}</b>: {to_text(one.sentence)}</p>"
-        for one in found[:MOST_HOSTS]
-    )
+    told = "".join(f"<p>{to_text(ended(one.sentence))}</p>" for one in found[:MOST_HOSTS])
     figures = "".join(_draw_correlation(one) for one in found[:4])
     rows = [
         (to_text(one.host), to_text(one.gpu),
@@ -243,7 +240,9 @@ def _draw_memory(view: View) -> str:
             for place, name in enumerate(by_number(node.of(GPU_MEMORY))[: len(_SERIES)]):
                 series = node.of(GPU_MEMORY)[name]
                 line = build_envelope(view.since_start(series.times), series.values, POINTS)
-                axes.plot(line.times, line.high, color=ink(_SERIES[place]), linewidth=1.8,
+                # The first ones are wider, so that equal lines are seen below one another.
+                width = max(4.5 - 1.4 * place, 1.6)
+                axes.plot(line.times, line.high, color=ink(_SERIES[place]), linewidth=width,
                           label=name)  # fmt: skip
             time_axis(axes, view.profile.seconds)
             axes.tick_params(labelbottom=row == len(hosts) - 1)

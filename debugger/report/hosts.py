@@ -22,6 +22,8 @@ from debugger.report.words import or_dash, to_bytes, to_duration, to_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_BARS = 24
+
 
 def hosts_section(view: View) -> str:
     """Nothing with one host only."""
@@ -73,12 +75,15 @@ def _table(view: View) -> str:
 
 
 def _draw_own(view: View) -> str:
-    hosts = [one for one in view.summary.hosts if one.step_p50 is not None][:24]
+    hosts = [
+        one for one in view.summary.hosts if one.step_p50 is not None and one.own_p50 is not None
+    ]
+    hosts = hosts[:_MOST_BARS]
     if not hosts:
         return ""
 
     def draw(figure: "Figure") -> None:
-        axes = add_axes(figure, 120, 6, 90, 26)
+        axes = add_axes(figure, 120, 6, 150, 44)
         style_axes(axes, grid="x")
         for place, one in enumerate(reversed(hosts)):
             step, own = (one.step_p50 or 0.0) * 1000, (one.own_p50 or 0.0) * 1000
@@ -86,8 +91,9 @@ def _draw_own(view: View) -> str:
             axes.barh(place, step, height=0.66, color=ink("raised"), linewidth=0)
             axes.barh(place, own, height=0.66, color=ink("wait" if is_slow else "backward"),
                       linewidth=0)  # fmt: skip
-            axes.text(step, place, f"  {_seconds(one.own_p50)} of {_seconds(one.step_p50)}",
-                      va="center", color=ink("text"))  # fmt: skip
+            axes.annotate(f"{_seconds(one.own_p50)} of {_seconds(one.step_p50)}", (step, place),
+                          xytext=(8, 0), textcoords="offset points", va="center",
+                          color=ink("text"))  # fmt: skip
         longest = max(one.step_p50 or 0.0 for one in hosts) * 1000
         axes.set_xlim(0, longest * 1.02 or 1)
         axes.set_ylim(-0.6, len(hosts) - 0.4)
@@ -97,7 +103,7 @@ def _draw_own(view: View) -> str:
     alt = "A host's own part of a step: " + ", ".join(
         f"{one.host} {_seconds(one.own_p50)} of {_seconds(one.step_p50)}" for one in hosts
     )
-    drawn = draw_figure(draw, alt.replace("&ndash;", "-"), height=54 + 32 * len(hosts))
+    drawn = draw_figure(draw, alt, height=62 + 32 * len(hosts))
     hint = (
         "<p>Full bars: what a host does by itself in a training step (median). The pale rest is "
         "shared with the others: the update, where all wait for the last one.</p>"

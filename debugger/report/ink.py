@@ -18,13 +18,14 @@ INKS: dict[str, tuple[str, str]] = {
     "copy": ("#d09a2c", "#e6bb62"),
     "forward": ("#74aaec", "#a3cbfb"),
     "backward": (LIGHT.validation, "#5c9ff0"),
-    "optimizer": ("#143f82", "#3868b8"),
+    "optimizer": ("#143f82", "#4a80d6"),
     "evaluate": ("#2a8f79", "#57c0a8"),
     "checkpoint": ("#7f57b8", "#b497e6"),
     "features": ("#6f8428", "#adc25a"),
     "decode": ("#a4527b", "#dd8fb6"),
     "start": ("#8d8b80", "#8b897f"),
     "other": ("#c4c3bc", "#5d5c57"),
+    "onpale": ("#1c1c1b", "#191918"),  # text on those of them that are pale on every screen
     # From 0 to 100 percent.
     "heat0": ("#edf1f6", "#20262d"),
     "heat1": ("#cfe2f8", "#1d3350"),

@@ -110,8 +110,9 @@ def _draw_shares(view: View) -> str:
     return f'<div class="wide">{draw_figure(draw, f"Time of the job: {told}", height=86)}</div>'
 
 
-_ON_DARK = {parts.WAIT, parts.BACKWARD, parts.OPTIMIZER, parts.EVALUATION, parts.CHECKPOINTS,
-            parts.FEATURES, parts.DECODING}  # fmt: skip
+_STRONG = (parts.WAIT, parts.BACKWARD, parts.OPTIMIZER, parts.EVALUATION, parts.CHECKPOINTS,
+           parts.FEATURES, parts.DECODING)  # fmt: skip
+_PALE = (parts.COPY, parts.FORWARD, parts.START_UP)
 
 
 def _bar(axes: "Axes", corner: tuple[float, float], width: float, part: str) -> None:
@@ -120,7 +121,7 @@ def _bar(axes: "Axes", corner: tuple[float, float], width: float, part: str) -> 
 
 
 def _inside(axes: "Axes", x: float, part: str, is_wide: bool, percent: float) -> None:
-    colour = ink("surface" if part in _ON_DARK else "text")
+    colour = ink("surface" if part in _STRONG else "onpale" if part in _PALE else "text")
     if is_wide:
         axes.text(x, 0.13, part, ha="center", va="center", color=colour, fontsize=12)
         axes.text(x, -0.2, f"{percent:.0f} %", ha="center", va="center", color=colour,
@@ -144,7 +145,8 @@ def _draw_step_parts(view: View) -> str:
             for part, seconds in one.parts.items():
                 _bar(axes, (left, row), seconds * 1000, part)
                 left += seconds * 1000
-            axes.text(left, row, f"  {to_duration(one.mean)}", va="center", color=ink("text"))
+            axes.annotate(to_duration(one.mean), (left, row), xytext=(8, 0), va="center",
+                          textcoords="offset points", color=ink("text"))  # fmt: skip
         axes.set_yticks(range(len(shown)), [one.node for one in reversed(shown)])
         axes.set_ylim(-0.6, len(shown) - 0.4)
         axes.set_xlim(0, max(one.mean for one in shown) * 1000 * 1.02)

@@ -47,7 +47,9 @@ figure svg *{stroke-linejoin:round}
 .badge.quiet{color:var(--muted)}
 .figures td{vertical-align:top;overflow-wrap:normal}
 .figures td:nth-child(n+2).n,.figures th.n{white-space:nowrap}
+.figures thead th{white-space:normal;vertical-align:bottom}
 .figures tbody td:first-child{min-width:7em}
+td .badge{margin-top:4px}
 .paper{background:#fff;border:1px solid var(--line);border-radius:10px;padding:8px}
 .paper img{display:block;max-width:100%;height:auto;margin:0 auto}
 code{font-size:13px;overflow-wrap:anywhere}

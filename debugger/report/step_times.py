@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BINS = 40
-_MOST_OUTLIERS = 20  # rows of the table
+_MOST_OUTLIERS = 12  # rows of the table
 _MODES = {"TRAIN": "training", "EVAL": "evaluation", "GLOBAL": "unnamed mode"}
 _INKS = {"TRAIN": "backward", "EVAL": "evaluate", "GLOBAL": "backward"}
 
@@ -69,7 +69,7 @@ def outliers_section(view: View) -> str:
         f"{len(parts)} longest it was {often} that took longer."
     )
     rows = [_outlier_row(view, one) for one in shown]
-    heads = ("process", "step", "cause", "at", "took", "usually", "CPU then")
+    heads = ("process", "step", "cause", "at", "took", "usually")
     left_out = summary.num_outliers - len(shown)
     more = f'<p class="muted">{plural(left_out, "more outlier")} are not listed.</p>'
     body = f"<p>{to_text(told)}</p>{to_table(heads, rows, texts=3)}{more if left_out > 0 else ''}"
@@ -118,7 +118,11 @@ def _draw_histogram(one: StepStatistics) -> str:
                      color=ink("wait"))  # fmt: skip
             axes.text(edges[-1] + room * 0.1, beyond + high * 0.03, f"{beyond:,} longer",
                       ha="right", color=ink("wait"))  # fmt: skip
-        for value, word in ((one.p50, "p50"), (one.p95, "p95")):
+        is_close = (one.p95 - one.p50) * scale < 0.06 * room
+        pairs = ((one.p50, "p50 = p95" if one.p50 == one.p95 else "p50, p95"),) if is_close else (
+            (one.p50, "p50"), (one.p95, "p95"),
+        )  # fmt: skip
+        for value, word in pairs:
             axes.axvline(value * scale, color=ink("text"), linewidth=0.9, linestyle=(0, (2, 2)))
             axes.text(value * scale, high * 1.08, word, ha="center", color=ink("muted"))
         axes.set_ylim(0, high * 1.18)
@@ -180,7 +184,6 @@ def _draw_steps(axes: "Axes", view: View, one: StepStatistics) -> None:
 
 
 def _outlier_row(view: View, one: Outlier) -> tuple[str, ...]:
-    cpu = None if one.cpu_percent is None else f"{one.cpu_percent:.0f} %"
     return (
         to_text(one.node),
         f"{one.step:,}",
@@ -188,5 +191,4 @@ def _outlier_row(view: View, one: Outlier) -> tuple[str, ...]:
         to_duration(one.started_at - view.profile.started_at),
         to_duration(one.seconds),
         to_duration(one.usual_seconds),
-        or_dash(cpu),
     )

@@ -18,22 +18,20 @@ from debugger.report.drawing import (
     title_axes,
 )
 from debugger.report.envelope import build_envelope
+from debugger.report.fired import fired_rows
 from debugger.report.ink import ink
-from debugger.report.strips import Row, draw_rows, job_row
+from debugger.report.strips import DOING_WORDS, draw_rows, job_row
 from debugger.report.view import MOST_HOSTS, POINTS, View
-from debugger.report.words import to_bytes, to_duration, to_table
+from debugger.report.words import to_bytes, to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _LOW, _BUSY = 70.0, 70.0  # percent, as in AWS's sentences about a host
-# AWS's words for its metrics, and what they are in.
-_UNITS = {"Network": "bytes/s"}
-_RULES_OVER_TIME = (
-    "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "GPUMemoryIncrease", "BatchSize",
-    "StepOutlier", "LoadBalancing", "Dataloader", "MaxInitializationTime",
-)  # fmt: skip
+# AWS's words for its metrics, and ours; all others are percents.
+_BYTES = ("Network", "Disk read", "Disk write")
+_COUNTS = ("IOPS",)
 
 
 def usage_section(view: View) -> str:
@@ -44,14 +42,21 @@ def usage_section(view: View) -> str:
             "`kennel run JOB.toml --profile` starts it with the job."
         )
         return to_section("System usage", f"<p>{to_text(text)}</p>", "usage")
-    told = "".join(f"<p>{tell_host(name, node)}</p>" for name, node in view.hosts())
-    figures = "".join(_draw_host(view, name, node) for name, node in view.hosts())
+    hosts = list(view.hosts())
+    told = "".join(f"<p>{tell_host(name, node)}</p>" for name, node in hosts)
+    figures = "".join(_draw_host(view, name, node) for name, node in hosts)
     left_out = len(view.profile.system) - MOST_HOSTS
     more = f'<p class="muted">{plural(left_out, "more host")} are in the table.</p>'
     hint = (
         "<p>Lines are means, the bands around them reach from the lowest to the highest value. "
-        "Below, what the job was doing, and the minutes in which a rule fired.</p>"
+        "Below, what the job was doing, and when what a rule looks for was there.</p>"
     )
+    words = "".join(
+        f'<span><i class="swatch" style="background:var(--{colour})"></i>{word}</span>'
+        for colour, word in DOING_WORDS.items()
+        if any(colour in (span[2] for span in job_row(view, name).spans) for name, _ in hosts)
+    )
+    hint += f'<p class="key">{words}</p>' if words else ""
     body = told + hint + figures + (more if left_out > 0 else "") + _table(view)
     return to_section("System usage", body, "usage")
 
@@ -87,14 +92,8 @@ def tell_host(name: str, node: NodeMetrics) -> str:
 
 def _draw_host(view: View, name: str, node: NodeMetrics) -> str:
     """Use of one host over time, its job's phases, and the rules that fired."""
-    fired = [
-        (result.rule, view.windows(result))
-        for rule in _RULES_OVER_TIME
-        if (result := view.result(rule)) and result.findings
-    ]
-    rows = [row for row in [job_row(view, name)] if row.spans]
-    rows += [Row(label=rule, spans=tuple((*span, "wait") for span in spans))
-             for rule, spans in fired if spans]  # fmt: skip
+    fired = fired_rows(view, name)
+    rows = [*(row for row in [job_row(view, name)] if row.spans), *fired]
     under = 30 + 24 * len(rows)
 
     def draw(figure: "Figure") -> None:
@@ -104,8 +103,8 @@ def _draw_host(view: View, name: str, node: NodeMetrics) -> str:
         title_axes(axes, name)
         for label, series, colour, is_bold in _lines(node):
             _draw_line(axes, view, label, series, colour, is_bold)
-        for _, spans in fired:
-            for start, length in spans:
+        for row in fired:
+            for start, length, _ in row.spans:
                 axes.axvspan(start, start + length, color=ink("wait"), alpha=0.07, linewidth=0)
         time_axis(axes, view.profile.seconds)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False,
@@ -137,7 +136,7 @@ def _draw_line(
     axes.plot(line.times, line.mean, color=ink(colour), linewidth=2 if is_bold else 1.1,
               label=label, zorder=3 if is_bold else 2)  # fmt: skip
     if is_bold and line.span_seconds:
-        axes.fill_between(line.times, line.low, line.high, color=ink(colour), alpha=0.16,
+        axes.fill_between(line.times, line.low, line.high, color=ink(colour), alpha=0.22,
                           linewidth=0)  # fmt: skip
 
 
@@ -156,8 +155,10 @@ def _table(view: View) -> str:
 
 def _cells(metric: str, values: Mapping[str, float]) -> list[str]:
     numbers = [float(values.get(name) or 0.0) for name in ("max", "p99", "p95", "p50", "min")]
-    if metric in _UNITS:
+    if metric in _BYTES:
         return [f"{to_bytes(number)}/s" for number in numbers]
+    if metric in _COUNTS:
+        return [f"{number:,.1f}/s" for number in numbers]
     return [f"{number:.1f} %" for number in numbers]
 
 
@@ -176,11 +177,3 @@ def _own_rows(view: View) -> list[list[str]]:
 
 def _quantiles(series: Series) -> Sequence[float]:
     return [float(value) for value in np.quantile(series.values, (1, 0.99, 0.95, 0.5, 0))]
-
-
-def tell_span(view: View, series: Series) -> str:
-    """`each point is the mean of 2.4 s`; nothing where every sample is drawn."""
-    line = build_envelope(view.since_start(series.times), series.values, POINTS)
-    return (
-        f"each point is the mean of {to_duration(line.span_seconds)}" if line.span_seconds else ""
-    )
