@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from contract.errors import HostError, JobError
+from debugger.smdebug_log import hand_over_logs
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,6 @@ def _quietly() -> Iterator[None]:
 
 
 with _quietly():
-    import smdebug
     from smdebug.core.access_layer.s3handler import ReadObjectRequest, S3Handler
     from smdebug.core.access_layer.utils import has_training_ended
     from smdebug.core.s3_utils import list_s3_objects
@@ -233,26 +233,6 @@ def invoke(rule: Rule, step: int) -> Invoked:
 def allow_short_init() -> None:
     """`super().__init__(base_trial)` works in a user's rule, as AWS's documentation writes it."""
     Rule.__init__.__defaults__ = ("", None)
-
-
-def hand_over_logs() -> None:
-    """smdebug's lines go where ours go, every time; of its own only warnings."""
-    logger = logging.getLogger("smdebug")
-    logger.handlers[:] = [_PassOn()]
-    logger.filters[:] = [_only_users]
-
-
-class _PassOn(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger("debugger").handle(record)
-
-
-_OWN_FOLDER = str(Path(smdebug.__file__).parent)
-
-
-def _only_users(record: logging.LogRecord) -> bool:
-    """A user's rule says things through `self.logger`, which is smdebug's."""
-    return record.levelno >= logging.WARNING or not record.pathname.startswith(_OWN_FOLDER)
 
 
 def _collection_files(path: str) -> list[str]:

@@ -79,6 +79,5 @@ MAY_CATCH_ALL = (
     "serve/lanes.py",
     "classifier/combining.py",
     "control/lambda_function.py",
-    "debugger/profile/evaluate.py",
 )
 PRINTERS = ("control/terminal.py",)

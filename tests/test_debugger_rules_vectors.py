@@ -213,7 +213,7 @@ def test_few_observations_are_no_evidence(tmp_path):
     rule = rule_over("DeadRelu", tmp_path, steps)
     assert hits(rule) == []
     assert rule.missing() == ""
-    assert rule.shortage() == "4 observations of a layer, and 10 are needed"
+    assert rule.shortage() == "4 observations, and 10 are needed"
 
 
 def test_sigmoids_have_limits_of_their_own(tmp_path):

@@ -76,26 +76,36 @@ def test_where_saving_takes_too_long_auto_saves_half_as_often(caplog):
         for step in range(500):
             if step % pace.interval_at("train", step) == 0:
                 saved.append(step)
-                pace.took("train", 0.9)  # of 100 s, of which 4 % are for it
-    assert saved == [0, 10, 20, 30, 80, 160, 320][: len(saved)]
-    assert len(saved) == 4
-    assert "every 20 steps from now on" in caplog.text
+                pace.took("train", 0.9)  # of 100 s, of which 3 % are for it
+    assert saved == [0, 10, 20]
+    assert "every 20 steps from now on for all but losses" in caplog.text
 
 
 def test_time_that_passes_pays_for_more():
     pace = AutoPace(50, time.perf_counter() - 100)
-    pace.took("train", 3.9)
+    pace.took("train", 2.0)
     assert 3 % pace.interval_at("train", 3) > 0
     later = AutoPace(50, time.perf_counter() - 1000)
-    later.took("train", 3.9)
+    later.took("train", 2.0)
     assert later.interval_at("train", 3) == 1
 
 
 def test_evaluations_get_what_training_steps_must_leave_them():
     pace = AutoPace(50, time.perf_counter() - 100)
-    pace.took("train", 3.9)
+    pace.took("train", 2.0)
+    pace.took("eval", 0.5)
     assert pace.interval_at("eval", 1) == 1
     assert 1 % pace.interval_at("train", 1) > 0
+
+
+def test_losses_keep_their_points_where_weights_cost_too_much():
+    pace = AutoPace(500, time.perf_counter() - 100)
+    pace.took("train", 4.0)
+    pace.took("train", 0.001, is_light=True)
+    assert 10 % pace.interval_at("train", 10) > 0
+    assert pace.interval_at("train", 10, is_light=True) == 10
+    pace.took("train", 1.0, is_light=True)
+    assert 10 % pace.interval_at("train", 10, is_light=True) > 0
 
 
 def test_the_first_second_is_free():

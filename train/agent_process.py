@@ -11,7 +11,6 @@ from pathlib import Path
 
 from contract.errors import KennelError
 from contract.job import TrainingJob
-from train.profile_end import finish_profile
 from train.profile_place import ProfilePlace
 from train.stop import Stop
 from train.world import LOCAL_RANK
@@ -63,7 +62,9 @@ class AgentProcess:
             code = process.wait(timeout=_END_SECONDS)
         if code:
             log.warning("warning: the host agent ended with exit code %d", code)
-            with contextlib.suppress(OSError, KennelError):
+            from train.profile_end import finish_profile
+
+            with contextlib.suppress(OSError, ValueError, KennelError):
                 finish_profile(self._place)
 
 

@@ -15,6 +15,7 @@ smdebug 1.0.34 cannot be used in a long training run, and what happens instead:
 """
 
 import atexit
+import copy
 import json
 import logging
 import os
@@ -60,6 +61,8 @@ class DebugHook:
         self._modes = {mode.name.lower(): mode for mode in type(self._hook.mode)}
         self._hook.worker = self._hook.chief_worker = folder.worker
         self._hook._prepare_collections()
+        for one in self._hook.get_collections().values():  # of those without their own, one object
+            one.save_config = copy.deepcopy(one.save_config)
         self._folder, self._num_workers = folder, num_workers
         self._file: StepFile | None = None
         self._schedules: dict[str, list[Any]] = {}
@@ -92,6 +95,7 @@ class DebugHook:
         for name in collections:
             save_config = self._hook.get_collection(name).save_config
             save_config.get_save_config(self._modes[mode]).save_interval = interval
+        self._schedules.pop(mode, None)
 
     def is_due(self, mode: str, step: int) -> bool:
         """Whether something is saved at the mode's own `step`."""
@@ -100,13 +104,14 @@ class DebugHook:
         return any(one.should_save_step(step) for one in self._schedules[mode])
 
     def _distinct(self, mode: str) -> list[Any]:
-        """The schedules of one mode; collections mostly share one."""
-        found: dict[int, Any] = {}
+        """The schedules of one mode; most collections have the same."""
+        found: list[Any] = []
         for one in self._hook._collections_to_save:
             if not (mode == "eval" and one.name == "gradients"):
                 schedule = one.save_config.get_save_config(self._modes[mode])
-                found[id(schedule)] = schedule
-        return list(found.values())
+                if schedule not in found:
+                    found.append(schedule)
+        return found
 
     def begin(self, mode: str, step: int, global_step: int) -> None:
         """A step that is due. `step` is the mode's own; `global_step` counts over all modes."""
@@ -125,6 +130,11 @@ class DebugHook:
     def is_open(self) -> bool:
         """Between `begin` and `finish` or `abandon`."""
         return self._file is not None
+
+    @property
+    def due(self) -> frozenset[str]:
+        """The collections that are saved in the step under way."""
+        return frozenset(one.name for one in self._due)
 
     def wants(self, name: str) -> bool:
         """Whether a collection that is due in this step has a tensor of this name."""
@@ -154,9 +164,7 @@ class DebugHook:
 
     def finish(self) -> None:
         """The step's files appear. Raises OSError."""
-        file, self._file = self._file, None
-        if file is None:
-            return
+        self._file = None
         self._hook._close_writers()
         if not self._has_exported:  # readers wait for it, and live ones read it only once
             self.export()
@@ -178,11 +186,11 @@ class DebugHook:
 
     def expected_bytes(self, name: str, num_bytes: int) -> int:
         """That a tensor of `num_bytes` takes when it is saved."""
-        sizes = [0]
-        for one in self._of(name):
-            is_raw = one.reduction_config.save_raw_tensor
-            sizes.append(_REDUCED_BYTES * _num_reductions(one) + num_bytes * is_raw)
-        return max(sizes)
+        sizes = (
+            _REDUCED_BYTES * _num_reductions(one) + num_bytes * one.reduction_config.save_raw_tensor
+            for one in self._of(name)
+        )
+        return max(sizes, default=0)
 
     def expected_saves(self, name: str, mode: str, total: int) -> int:
         """How often in `total` steps of a mode."""

@@ -13,7 +13,7 @@ from contract.hook_config import READY_REGEXES, HookConfig
 from contract.metrics import METRIC_BY_NAME
 from train.debug_hook import DebugHook
 from train.optim import lr_factor
-from train.save_plan import AutoPace, is_auto, smdebug_config
+from train.save_plan import LIGHT, AutoPace, is_auto, smdebug_config
 from train.scoring import Scores
 from train.taps import Save, Taps, named_parameters, plain_module, relu_regexes
 from train.tensor_folder import TensorFolder
@@ -54,8 +54,13 @@ class RecordedRun:
         self.hook = DebugHook(config, saving.folder, num_workers=saving.num_workers)
         self.taps = Taps(self.hook.wants, save)
         self._autos = {
-            mode: [name for name in self.hook.collections if is_auto(saving.config, name, mode)]
+            (mode, is_light): [
+                name
+                for name in self.hook.collections
+                if is_auto(saving.config, name, mode) and (name in LIGHT) == is_light
+            ]
             for mode in (TRAIN, EVAL)
+            for is_light in (False, True)
         }
         # Several processes that save do so at the same steps, which no clock may decide.
         self._pace = AutoPace(
@@ -65,8 +70,11 @@ class RecordedRun:
         self._include_relus(saving.config)
         self._sizes: dict[str, int] = {}  # bytes that a mode will leave
         self._measured: set[str] = set()  # modes of which a step has been saved
-        self._has_warned = self._is_auto = False
+        self._has_warned = False
+        self._intervals: dict[tuple[str, bool], int] = {}
+        self._paying: bool | None = None  # is_light, of what `auto` saves in the step under way
         self._facts: StepFacts | None = None
+        self._wanted: dict[tuple[nn.Module, frozenset[str]], list[tuple[str, nn.Parameter]]] = {}
         self._gradients: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
         self._tell(saving.folder.path)
@@ -88,7 +96,8 @@ class RecordedRun:
             name: (self.hook.schedule(name, TRAIN), self.hook.schedule(name, EVAL))
             for name in collections
         }
-        tell_plan(folder, schedules, self._autos[TRAIN], self._totals[TRAIN])
+        autos = [*self._autos[TRAIN, False], *self._autos[TRAIN, True]]
+        tell_plan(folder, schedules, autos, self._totals[TRAIN])
         scalars = [f"scalar/{name}" for name in (LEARNING_RATE, *METRIC_BY_NAME)]
         others = [LOSS, LOGITS, TARGETS, *scalars]
         is_head_alone = self._values.unfreeze == "none"
@@ -113,24 +122,39 @@ class RecordedRun:
         """Whether the mode's own `step` is saved. What an earlier one left open is gone then."""
         if self.hook.is_open:  # an evaluation that was broken off
             self.abandon()
-        self._is_auto = False
-        if self._autos[mode]:
-            interval = self._pace.interval_at(mode, step)
-            self._is_auto = step % interval == 0
-            self.hook.set_interval(mode, interval, self._autos[mode])
+        self._paying = None
+        for is_light in (True, False):
+            if names := self._autos[mode, is_light]:
+                interval = self._pace.interval_at(mode, step, is_light=is_light)
+                if self._intervals.get((mode, is_light)) != interval:
+                    self._intervals[mode, is_light] = interval
+                    self.hook.set_interval(mode, interval, names)
+                if step % interval == 0:
+                    self._paying = is_light
         return self.hook.is_due(mode, step)
 
     def begin_step(self, facts: StepFacts) -> None:
         """A training step that is saved."""
         self._facts = facts
         self.hook.begin(TRAIN, facts.step, facts.step + facts.epoch - 1)
-        for name, parameter in named_parameters(plain_module(facts.module)):
+        for name, parameter in self._wanted_parameters(facts.module):
             self.hook.save(name, parameter)
             # What the parameter holds after the pass is a sum while gradients are accumulated.
             if parameter.requires_grad and self.hook.wants(f"gradient/{name}"):
                 keep = partial(self._gradients.__setitem__, f"gradient/{name}")
                 self._handles.append(parameter.register_hook(keep))
-        self.taps.put(facts.module)
+        self.taps.put(facts.module, self.hook.due)
+
+    def _wanted_parameters(self, module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+        """Those of which the value or the gradient is saved; mostly asked for the same few times."""
+        key = (module, self.hook.due)
+        if key not in self._wanted:
+            self._wanted[key] = [
+                (name, parameter)
+                for name, parameter in named_parameters(plain_module(module))
+                if self.hook.wants(name) or self.hook.wants(f"gradient/{name}")
+            ]
+        return self._wanted[key]
 
     def end_backward(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """The rest of the step."""
@@ -149,9 +173,9 @@ class RecordedRun:
     def begin_evaluation(self, module: nn.Module, epoch: int) -> None:
         """An evaluation that is saved: one step, after the epoch's training steps."""
         self.hook.begin(EVAL, epoch - 1, epoch * self._steps_per_epoch + epoch - 1)
-        for name, parameter in named_parameters(plain_module(module)):
+        for name, parameter in self._wanted_parameters(module):
             self.hook.save(name, parameter)
-        self.taps.put(module)
+        self.taps.put(module, self.hook.due)
 
     def evaluated(self, scores: Scores) -> None:
         """Over the whole split, however it was batched."""
@@ -174,8 +198,8 @@ class RecordedRun:
 
     def account(self, mode: str, seconds: float) -> None:
         """What the step took of the job's time, if it was saved because of `auto`."""
-        if self._is_auto:
-            self._pace.took(mode, seconds)
+        if self._paying is not None:
+            self._pace.took(mode, seconds, is_light=self._paying)
 
     def abandon(self) -> None:
         """The step under way leaves nothing, on the disk or on the network."""

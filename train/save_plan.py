@@ -17,12 +17,20 @@ log = logging.getLogger(__name__)
 
 AUTO = "auto"
 POINTS = 50  # that `auto` leaves of a run's training steps, about
-# Of the time since the job began. What training steps leave of it is for evaluations, which are
-# few, and which more rules look at.
-TIME_SHARE = {"train": 0.04, "eval": 0.05}
-# In all, whatever share that is: runs of seconds keep their points, and their steps do not depend
-# on what else the machine does.
-FREE_SECONDS = 1.0
+# These cost next to nothing, and most rules look at them: their share is their own.
+LIGHT = frozenset({"losses", "metrics", "sm_metrics"})
+# Of the time since the job began, by mode and whether it is light: training steps leave some of it
+# to evaluations, which are few.
+TIME_SHARE = {
+    ("train", False): 0.03,
+    ("eval", False): 0.04,
+    ("train", True): 0.008,
+    ("eval", True): 0.01,
+}
+MOST_SHARE = 0.05  # in all
+# Free whatever share that is, by whether it is light: runs of seconds keep their points, and
+# which those are does not depend on what else the machine does.
+FREE_SECONDS = {False: 0.8, True: 0.2}
 _MODES = ("train", "eval", "predict", "global")
 _BOOLEANS = ("save_raw_tensor", "save_shape")  # smdebug takes text for neither
 _COUNTS = {"save_interval": 1, "start_step": 0, "end_step": 0}  # and their least values
@@ -135,35 +143,35 @@ class AutoPace:
     def __init__(self, planned_steps: int, started: float, *, is_limited: bool = True) -> None:
         """`started`: of the job, by perf_counter. Not limited: as planned, whatever it costs."""
         self._started, self._is_limited = started, is_limited
-        self._paces = {
-            "train": _Pace(interval=auto_interval(planned_steps)),
-            "eval": _Pace(interval=1),
-        }
+        first = {"train": auto_interval(planned_steps), "eval": 1}
+        self._paces = {key: _Pace(interval=first[key[0]]) for key in TIME_SHARE}
 
-    def interval_at(self, mode: str, step: int) -> int:
+    def interval_at(self, mode: str, step: int, *, is_light: bool = False) -> int:
         """The interval that holds at `step`; one that leaves the step out when it costs too much.
 
-        The first step of each mode is always saved: nobody knows yet what that costs.
+        The first step of each kind is always saved: nobody knows yet what that costs.
         """
-        pace = self._paces[mode]
-        if step % pace.interval or not pace.saves or self._affords(mode, pace):
+        pace = self._paces[mode, is_light]
+        if step % pace.interval or not pace.saves or self._affords((mode, is_light)):
             return pace.interval
         pace.interval *= 2
-        unit = "steps" if mode == "train" else "evaluations"
         log.info(
-            "tensors: saving takes over %.0f %% of the time: every %d %s from now on",
-            100 * TIME_SHARE[mode], pace.interval, unit,
+            "tensors: every %d %s from now on for %s: more would take over %g %% of the time",
+            pace.interval, "steps" if mode == "train" else "evaluations",
+            "losses" if is_light else "all but losses", 100 * TIME_SHARE[mode, is_light],
         )  # fmt: skip
         return step + 1
 
-    def took(self, mode: str, seconds: float) -> None:
+    def took(self, mode: str, seconds: float, *, is_light: bool = False) -> None:
         """A step was saved."""
-        pace = self._paces[mode]
+        pace = self._paces[mode, is_light]
         pace.seconds, pace.saves = pace.seconds + seconds, pace.saves + 1
 
-    def _affords(self, mode: str, pace: _Pace) -> bool:
+    def _affords(self, key: tuple[str, bool]) -> bool:
         if not self._is_limited:
             return True
-        spent = sum(one.seconds for one in self._paces.values())
-        allowed = TIME_SHARE[mode] * (time.perf_counter() - self._started)
-        return spent + pace.seconds / pace.saves <= max(FREE_SECONDS, allowed)
+        pace = self._paces[key]
+        _, is_light = key
+        spent = sum(self._paces[mode, is_light].seconds for mode in ("train", "eval"))
+        allowed = TIME_SHARE[key] * (time.perf_counter() - self._started)
+        return spent + pace.seconds / pace.saves <= max(FREE_SECONDS[is_light], allowed)

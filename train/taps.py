@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Save = Callable[[str, Tensor], None]
+_Tapped = tuple[str, nn.Module, bool]  # is_input
 
 _MOST_USES = 10  # of one module in one step, whose names are compared with a regex
 _RELUS = (nn.ReLU, nn.ReLU6)
@@ -65,11 +66,14 @@ class Taps:
         """`save` must not raise: it is called in the middle of a forward pass."""
         self._wants, self._save = wants, save
         self._handles: list[RemovableHandle] = []
+        self._chosen: dict[tuple[nn.Module, frozenset[str]], list[_Tapped]] = {}
         self._eager = ExitStack()
         self._counts: Counter[str] = Counter()
 
-    def put(self, module: nn.Module) -> None:
+    def put(self, module: nn.Module, due: frozenset[str]) -> None:
         """On all modules that are wanted, until `module` has answered once.
+
+        `due`: the collections on which that depends.
 
         A compiled network runs as the plain one meanwhile: its compiler would take the taps for a
         part of it.
@@ -77,10 +81,10 @@ class Taps:
         self.remove()
         self._counts.clear()
         is_compiled, module = module is not plain_module(module), plain_module(module)
-        for name, one in named(module):
-            if self._is_wanted(f"{name}_input_"):
+        for name, one, is_input in self._wanted_in(module, due):
+            if is_input:
                 self._handles.append(one.register_forward_pre_hook(self._on_input(name)))
-            if self._is_wanted(f"{name}_output_"):
+            else:
                 self._handles.append(one.register_forward_hook(self._on_output(name)))
         if self._handles:
             self._handles.append(module.register_forward_hook(lambda *_: self.remove()))
@@ -93,6 +97,16 @@ class Taps:
             handle.remove()
         self._handles = []
         self._eager.close()
+
+    def _wanted_in(self, module: nn.Module, due: frozenset[str]) -> list[_Tapped]:
+        if (module, due) not in self._chosen:
+            self._chosen[module, due] = [
+                (name, one, is_input)
+                for name, one in named(module)
+                for is_input in (True, False)
+                if self._is_wanted(f"{name}_{'input' if is_input else 'output'}_")
+            ]
+        return self._chosen[module, due]
 
     def _is_wanted(self, prefix: str) -> bool:
         return any(self._wants(f"{prefix}{use}") for use in range(_MOST_USES))

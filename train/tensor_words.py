@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from train.save_plan import POINTS, TIME_SHARE, Schedule
+from train.save_plan import MOST_SHARE, POINTS, Schedule
 from train.taps import named_parameters, possible_names
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def tell_plan(
     for (train, evaluation, is_auto), names in together.items():
         why = ""
         if is_auto:
-            share = f"{100 * max(TIME_SHARE.values()):.0f} %"
+            share = f"{100 * MOST_SHARE:.0f} %"
             why = (
                 f" (auto: about {POINTS} points, fewer where saving takes over {share} of the time)"
             )

@@ -58,11 +58,14 @@ class RunTimeline:
         self, phase: Phase, start_ns: int, end_ns: int, facts: Mapping[str, Any] | None
     ) -> None:
         """A span that is over, also of another process; clock: time.perf_counter_ns."""
+        step = self._step
         if phase is Phase.EVALUATION_STEP:
-            self._spans.append((phase, start_ns, end_ns, self._num_evaluated, facts))
-            self._num_evaluated += 1
-        else:
-            self._spans.append((phase, start_ns, end_ns, self._step, facts))
+            step, self._num_evaluated = self._num_evaluated, self._num_evaluated + 1
+        elif phase is Phase.EPOCH:
+            step = NO_STEP
+        elif phase is Phase.LOADER_WORKER:  # by step smdebug would take an early batch for its step
+            facts, step = {**(facts or {}), "batch": step}, NO_STEP
+        self._spans.append((phase, start_ns, end_ns, step, facts))
         if end_ns >= self._flush_at:
             self._flush()
 

@@ -64,7 +64,10 @@ def pictures_of(facts: Facts, steps: Steps) -> FloatArray | None:
 
 
 def picture_cost(facts: Facts, steps: Steps) -> PictureCost | None:
-    """Of one process whose evaluations have larger batches than its training; None: it has not."""
+    """Of one process whose evaluations have larger batches than its training; None: it has not.
+
+    The fastest ones are compared: loader workers and other programs slow down training only.
+    """
     counts, forward = pictures_of(facts, steps), steps.parts.get(summary.FORWARD)
     evaluated = [one for one in facts.steps if one.node == steps.node and one.mode == EVAL]
     if counts is None or forward is None or not evaluated:
@@ -75,11 +78,12 @@ def picture_cost(facts: Facts, steps: Steps) -> PictureCost | None:
     largest = float(sizes.max(initial=0))
     usual = float(np.median(counts))
     whole = sizes == largest
-    if largest < _LARGER * usual or whole.sum() < 1 or (counts == usual).sum() < _LEAST_STEPS:
+    ours = (counts == usual) & steps.is_measured
+    if largest < _LARGER * usual or not whole.any() or ours.sum() < _LEAST_STEPS:
         return None
     return PictureCost(
         batch=round(usual),
-        seconds=float(np.median(forward[counts == usual])) / usual,
+        seconds=float(forward[ours].min()) / usual,
         larger_batch=int(largest),
-        larger_seconds=float(np.median(evaluated[0].seconds[whole])) / largest,
+        larger_seconds=float(evaluated[0].seconds[whole].min()) / largest,
     )

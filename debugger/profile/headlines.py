@@ -24,7 +24,8 @@ _NEXT = {
     summary.FEATURES: "what is left is the network itself: a smaller arch or image-size, or a "
     "faster device; features are kept, so the next job starts at once",
     summary.DECODING: "pictures stored at the size that the network sees are what is left to try",
-    summary.START_UP: "the start is what is left: a longer job pays it only once",
+    summary.START_UP: "the start is what is left; a longer job pays it only once",
+    summary.FINALIZATION: "writing the bundle is what is left; a longer job pays it only once",
 }
 _NEXT[summary.BACKWARD] = _NEXT[summary.FORWARD]
 _OTHERWISE = "no single change would save much"

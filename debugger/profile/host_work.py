@@ -19,7 +19,7 @@ class HostWork:
     """One kind of work on all hosts."""
 
     kind: str  # "training steps" or "feature pass"
-    seconds: dict[str, float]  # by host: the usual step, or the whole pass; without waiting
+    seconds: dict[str, float]  # by host: the mean step, or the whole pass; without waiting
     total_seconds: float  # of the slowest host, in all
 
     @property
@@ -71,8 +71,10 @@ def _steps(facts: Facts) -> HostWork | None:
     for one in facts.training:
         if summary.FORWARD not in one.parts or len(one) < LEAST_STEPS:
             continue
-        work = one.seconds - one.parts.get(summary.OPTIMIZER, 0.0)
-        own.setdefault(one.host, []).append(float(np.median(work)))
+        # A host that is held up now and then has a good median; the others wait all the same. The
+        # first step prepares everything and is left out.
+        work = (one.seconds - one.parts.get(summary.OPTIMIZER, 0.0))[1:]
+        own.setdefault(one.host, []).append(float(work.mean()))
         total[one.host] = max(total.get(one.host, 0.0), float(work.sum()))
     seconds = {host: max(found) for host, found in own.items()}
     if not seconds:

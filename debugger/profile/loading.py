@@ -138,8 +138,15 @@ def gain_without_waits(loading: Sequence[Loading]) -> float:
 
 def read_loading(facts: Facts) -> tuple[Loading, ...]:
     """Of every process whose steps wait for batches, those that wait most first."""
-    found = [_loading(facts, steps) for steps in facts.training if summary.WAIT in steps.parts]
+    found = [_loading(facts, steps) for steps in facts.training if _has_loader(facts, steps)]
     return tuple(sorted(found, key=lambda one: -one.wait_percent))
+
+
+def _has_loader(facts: Facts, steps: Steps) -> bool:
+    """Steps that take features from memory have their waits, too, but nobody to wait for."""
+    index, node = facts.index, steps.node
+    told = len(index.places(LOADER_START, node)) or len(index.places(LOADER_WORKER, node))
+    return summary.WAIT in steps.parts and bool(told or len(_pids(facts, steps)))
 
 
 def _loading(facts: Facts, steps: Steps) -> Loading:

@@ -48,20 +48,27 @@ def find_outliers(steps: Steps, stddev: float) -> Found:
 def explain(facts: Facts, found: Found) -> list[Outlier]:
     """The longest ones, with their causes."""
     order = np.argsort(-found.steps.seconds[found.places], kind="stable")[:MOST]
-    medians = {name: float(np.median(part)) for name, part in found.steps.parts.items()}
+    measured = found.steps.is_measured
+    medians = {
+        name: float(np.median(part[measured]))
+        for name, part in found.steps.parts.items()
+        if measured.any()
+    }
     return [_explain(facts, found.steps, int(found.places[one]), medians) for one in order]
 
 
 def _explain(facts: Facts, steps: Steps, place: int, medians: dict[str, float]) -> Outlier:
     start, seconds = float(steps.starts[place]), float(steps.seconds[place])
     usual = float(np.median(steps.seconds))
-    excess = {name: float(steps.parts[name][place]) - medians[name] for name in medians}
+    known = medians if steps.is_measured[place] else {}
+    excess = {name: float(steps.parts[name][place]) - medians[name] for name in known}
     part = max(excess, key=lambda name: excess[name]) if excess else summary.REST
     took = float(steps.parts[part][place]) if excess else seconds
     then: Intervals = np.array([[start, start + seconds]])
     cpu = mean_during(facts.cpu.get(steps.host), then)
     io_wait = mean_during(facts.io_wait.get(steps.host), then)
-    what = f"{part} took {in_seconds(took)} instead of {in_seconds(medians.get(part, usual))}"
+    part_usual = medians[part] if excess else usual
+    what = f"{part} took {in_seconds(took)} instead of {in_seconds(part_usual)}"
     if not excess:
         what = f"it took {in_seconds(seconds)} instead of {in_seconds(usual)}"
     why = _why(facts, steps, place, part, (cpu, io_wait))
@@ -74,7 +81,7 @@ def _explain(facts: Facts, steps: Steps, place: int, medians: dict[str, float]) 
         usual_seconds=usual,
         part=part,
         part_seconds=took,
-        part_usual_seconds=medians.get(part, usual),
+        part_usual_seconds=part_usual,
         cpu_percent=cpu,
         io_wait_percent=io_wait,
         cause=f"{what}{why}",

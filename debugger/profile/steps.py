@@ -32,6 +32,9 @@ class Steps:
     seconds: FloatArray  # (N,) to the end of its update
     numbers: NDArray[np.int64]  # (N,) -1 unknown
     parts: Mapping[str, FloatArray]  # summary.PARTS_OF_STEP -> (N,) seconds; sum to `seconds`
+    # (N,) which steps have parts of their own. Our training records those of one in ten where steps
+    # are shorter than a millisecond; the others have the shares of these.
+    is_measured: NDArray[np.bool_]
 
     @property
     def host(self) -> str:
@@ -66,6 +69,7 @@ def _steps(index: Phases, node: str, phase: str) -> Steps:
     starts, ends = index.spans(phase, node)
     first, last = starts.copy(), ends.copy()
     parts: dict[str, FloatArray] = {}
+    measured = np.zeros(len(starts), dtype=bool)
     for name, (part, where) in _PARTS.items():
         begins, finishes = index.spans(part, node)
         owners = _owners(starts, ends, begins, finishes, where)
@@ -74,17 +78,27 @@ def _steps(index: Phases, node: str, phase: str) -> Steps:
             continue
         owners, begins, finishes = owners[ours], begins[ours], finishes[ours]
         parts[name] = np.bincount(owners, finishes - begins, len(starts))
+        measured[owners] = True
         np.minimum.at(first, owners, begins)
         np.maximum.at(last, owners, finishes)
     seconds = last - first
+    if not _is_sparse(index, node):
+        measured[:] = bool(parts)
     return Steps(
         node=node,
         mode=mode_of(phase),
         starts=first,
         seconds=seconds,
         numbers=index.events.steps[index.places(phase, node)],
-        parts=_with_rest(parts, seconds) if parts else {},
+        parts=_with_rest(parts, seconds, measured) if parts else {},
+        is_measured=measured,
     )
+
+
+def _is_sparse(index: Phases, node: str) -> bool:
+    """True when the process says that it did not record the parts of every step."""
+    places = index.places(phases.FORWARD, node)
+    return bool(len(places)) and "one_in" in index.events.arguments[int(places[-1])]
 
 
 def _owners(
@@ -108,9 +122,18 @@ def _owners(
     return owners
 
 
-def _with_rest(parts: dict[str, FloatArray], seconds: FloatArray) -> dict[str, FloatArray]:
+def _with_rest(
+    parts: dict[str, FloatArray], seconds: FloatArray, measured: NDArray[np.bool_]
+) -> dict[str, FloatArray]:
     """Parts that overlapped (several loaders at once) are shortened, so that all fit in."""
     known = np.sum(list(parts.values()), axis=0)
     fitting = np.minimum(1.0, seconds / np.maximum(known, 1e-12))
     rest = np.maximum(seconds - known, 0.0)
-    return {**{name: part * fitting for name, part in parts.items()}, summary.REST: rest}
+    whole = {**{name: part * fitting for name, part in parts.items()}, summary.REST: rest}
+    total = float(seconds[measured].sum())
+    if measured.all() or not total:
+        return whole
+    return {
+        name: np.where(measured, part, seconds * (part[measured].sum() / total))
+        for name, part in whole.items()
+    }

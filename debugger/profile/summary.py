@@ -139,12 +139,12 @@ class HostUse:
     sent_bytes: float | None
     read_bytes: float | None  # from disks
     written_bytes: float | None
-    step_p50: float | None  # seconds of a training step
-    own_p50: float | None  # ... of it that is this host's own work: no optimizer, where all wait
+    step_mean: float | None  # seconds of a training step, on average
+    own_mean: float | None  # ... of it that is this host's own work: no optimizer, where all wait
     wait_percent: float | None
     cpu: Series | None  # mean over cores, for a curve
     gpu: Series | None
-    slower_percent: float | None  # own_p50 above the fastest host's; None with one host
+    slower_percent: float | None  # own_mean above the fastest host's; None with one host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

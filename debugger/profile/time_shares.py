@@ -19,12 +19,8 @@ from debugger.profile.steps import Steps
 _ORDER = (
     (summary.CHECKPOINTS, (phases.CHECKPOINT,)),
     (summary.EVALUATION, (phases.EVALUATE, f"{phases.STEP_MARK}.{phases.EVAL}")),
-    (summary.WAIT, (phases.DATA_WAIT,)),
-    (summary.COPY, (phases.COPY,)),
-    (summary.FORWARD, (phases.FORWARD,)),
-    (summary.BACKWARD, (phases.BACKWARD,)),
-    (summary.OPTIMIZER, (phases.OPTIMIZER,)),
 )
+_STEPS = "steps"
 _AFTER_STEPS = (
     (summary.DECODING, (phases.DECODE,)),
     (summary.FEATURES, (phases.FEATURES,)),
@@ -49,13 +45,14 @@ def _of_process(facts: Facts, steps: Steps) -> dict[str, float]:
     known = NONE
     seconds: dict[str, float] = {}
     parts = [(part, _when(facts, steps.node, names)) for part, names in _ORDER]
-    parts.append((summary.REST, union(steps.starts, steps.ends)))
+    parts.append((_STEPS, union(steps.starts, steps.ends)))
     parts += [(part, _when(facts, steps.node, names)) for part, names in _AFTER_STEPS]
     for part, when in parts:
         when = within(when, *job)
         both = join(known, when)
         seconds[part] = seconds_of(both) - seconds_of(known)
         known = both
+    seconds |= _parts_of(steps, seconds.pop(_STEPS))
     for part, begin, finish in (
         (summary.START_UP, job[0], start),
         (summary.BETWEEN, start, end),
@@ -63,6 +60,14 @@ def _of_process(facts: Facts, steps: Steps) -> dict[str, float]:
     ):
         seconds[part] = seconds_of(difference(single(begin, finish), known))
     return seconds
+
+
+def _parts_of(steps: Steps, seconds: float) -> dict[str, float]:
+    """What the time of steps goes to; all of it is the rest where nobody recorded more."""
+    total = steps.total()
+    if not steps.parts or not total:
+        return {summary.REST: seconds}
+    return {part: seconds * steps.total(part) / total for part in steps.parts}
 
 
 def _when(facts: Facts, node: str, names: tuple[str, ...]) -> Intervals:

@@ -9,7 +9,7 @@ from debugger.profile.numbers import plural
 from debugger.report.findings import findings_table, sentence_of, to_badge
 from debugger.report.job_files import JobFiles
 from debugger.report.saved_lines import draw_panel, panel_of
-from debugger.report.words import listed, or_dash, to_table, to_words
+from debugger.report.words import listed, or_dash, to_prose, to_table, to_words
 from debugger.saved import SavedTensors
 
 _MOST_FINDINGS = 8  # of one rule
@@ -36,7 +36,7 @@ def findings_section(job: JobFiles, saved: SavedTensors | None) -> str:
         for one in sorted(results, key=lambda one: not one.findings)
     ]  # fmt: skip
     heads = ("rule", "status", "what it says", "findings", "looked at", "last step")
-    body = f"<p>{told}</p>{to_table(heads, rows, texts=3)}"
+    body = f"<p>{told}</p>{to_table(heads, rows, texts=3, is_prose=True)}"
     body += "".join(_tell(one, saved) for one in fired)
     return to_section("What the Debugger found", body, "findings")
 
@@ -53,7 +53,7 @@ def _says(one: RuleResult) -> str:
     text = sentence_of(one, one.findings[0] if one.findings else None)
     kind = RULES.get(one.rule)
     about = f'<br><span class="muted">Fires when {to_text(kind.help)}.</span>' if kind else ""
-    return f"{to_text(text)}{about}"
+    return f"{to_prose(text)}{about}"
 
 
 def _tell(one: RuleResult, saved: SavedTensors | None) -> str:

@@ -8,7 +8,7 @@ from contract.rules import RULES
 from debugger.profile.numbers import plural
 from debugger.profile.verdict import State, state_of
 from debugger.report.view import View
-from debugger.report.words import to_table
+from debugger.report.words import to_prose, to_table
 
 # Badge and its kind of each status, and of what a profiler's rule means by NoIssuesFound.
 _BADGES: dict[str, tuple[str, str]] = {
@@ -34,7 +34,7 @@ def tell_rule(view: View, rule: str) -> str:
     if result is None:
         return ""
     told = result.findings[0] if result.findings else None
-    text = to_text(sentence_of(result, told))
+    text = to_prose(sentence_of(result, told))
     return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {text}{_change(told)}</p>"
 
 
@@ -46,7 +46,7 @@ def rules_section(results: Sequence[RuleResult]) -> str:
     ranked = sorted(judged, key=lambda one: (one.status != "IssuesFound", -_triggers(one)))
     fired = sum(one.status == "IssuesFound" for one in judged)
     heads = ("rule", "what it says", "fired", "violations", "datapoints")
-    table = to_table(heads, [_row(one) for one in ranked], texts=2)
+    table = to_table(heads, [_row(one) for one in ranked], texts=2, is_prose=True)
     told = f"{plural(fired, 'rule')} of {len(judged)} fired." if fired else (
         f"None of {plural(len(judged), 'rule')} fired."
     )  # fmt: skip
@@ -57,15 +57,15 @@ def rules_section(results: Sequence[RuleResult]) -> str:
 def findings_table(findings: Sequence[Finding]) -> str:
     """What the findings mean and what to change, and each with step, tensor, value, threshold."""
     advice = "".join(
-        f"<p>{to_text(text)}</p>" for text in dict.fromkeys(one.advice for one in findings) if text
+        f"<p>{to_prose(text)}</p>" for text in dict.fromkeys(one.advice for one in findings) if text
     )
     rows = [
-        (to_text(one.mode) or "&ndash;", to_text(one.tensor), to_text(ended(one.message)),
+        (to_text(one.mode) or "&ndash;", to_text(one.tensor), to_prose(ended(one.message)),
          f"{one.step:,}", _number(one.value), _number(one.threshold))
         for one in findings
     ]  # fmt: skip
     heads = ("mode", "tensor", "what was found", "step", "value", "threshold")
-    return advice + to_table(heads, rows, texts=3)
+    return advice + to_table(heads, rows, texts=3, is_prose=True)
 
 
 def sentence_of(result: RuleResult, finding: Finding | None) -> str:
@@ -98,7 +98,7 @@ def _row(one: RuleResult) -> tuple[str, ...]:
     about += ", ".join(f"{name} {value}" for name, value in shown.items())
     return (
         f"<b>{to_text(one.rule)}</b><br>{to_badge(one)}",
-        f"{to_text(sentence_of(one, finding))}{_change(finding)}"
+        f"{to_prose(sentence_of(one, finding))}{_change(finding)}"
         f'<br><span class="muted">{to_text(about)}</span>',
         f"{_triggers(one):,}",
         f"{int(one.report.get('Violations') or 0):,}",
@@ -111,7 +111,7 @@ def _change(finding: Finding | None) -> str:
     if finding is None or not finding.advice:
         return ""
     advice = finding.advice[0].upper() + finding.advice[1:]
-    return f" <b>{to_text(ended(advice))}</b>"
+    return f" <b>{to_prose(ended(advice))}</b>"
 
 
 def _triggers(one: RuleResult) -> int:

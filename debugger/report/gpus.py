@@ -22,7 +22,7 @@ from debugger.report.findings import ended, tell_rule
 from debugger.report.ink import HEATS, ink
 from debugger.report.strips import draw_heat
 from debugger.report.view import MOST_HOSTS, POINTS, View, by_number
-from debugger.report.words import to_table
+from debugger.report.words import to_prose, to_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def _correlations(view: View) -> str:
     found = view.summary.correlations
     if not found:
         return "<p>GPU and CPU were not measured at the same moments of training.</p>"
-    told = "".join(f"<p>{to_text(ended(one.sentence))}</p>" for one in found[:MOST_HOSTS])
+    told = "".join(f"<p>{to_prose(ended(one.sentence))}</p>" for one in found[:MOST_HOSTS])
     figures = "".join(_draw_correlation(one) for one in found[:4])
     rows = [
         (to_text(one.host), to_text(one.gpu),

@@ -54,8 +54,8 @@ def _table(view: View) -> str:
     rows = [
         ("cores", [str(one.cores) for one in hosts]),
         ("GPUs", [str(one.gpus) for one in hosts]),
-        ("training step, median", [_seconds(one.step_p50) for one in hosts]),
-        ("its own part of it", [_seconds(one.own_p50) for one in hosts]),
+        ("training step, mean", [_seconds(one.step_mean) for one in hosts]),
+        ("its own part of it", [_seconds(one.own_mean) for one in hosts]),
         ("longer than the fastest host", [_percent(one.slower_percent) for one in hosts]),
         ("waiting for data", [_percent(one.wait_percent) for one in hosts]),
         ("CPU, mean", [_percent(one.cpu_mean) for one in hosts]),
@@ -76,7 +76,7 @@ def _table(view: View) -> str:
 
 def _draw_own(view: View) -> str:
     hosts = [
-        one for one in view.summary.hosts if one.step_p50 is not None and one.own_p50 is not None
+        one for one in view.summary.hosts if one.step_mean is not None and one.own_mean is not None
     ]
     hosts = hosts[:_MOST_BARS]
     if not hosts:
@@ -86,22 +86,22 @@ def _draw_own(view: View) -> str:
         axes = add_axes(figure, 120, 6, 150, 44)
         style_axes(axes, grid="x")
         for place, one in enumerate(reversed(hosts)):
-            step, own = (one.step_p50 or 0.0) * 1000, (one.own_p50 or 0.0) * 1000
+            step, own = (one.step_mean or 0.0) * 1000, (one.own_mean or 0.0) * 1000
             is_slow = one.host == view.summary.slow_host
             axes.barh(place, step, height=0.66, color=ink("raised"), linewidth=0)
             axes.barh(place, own, height=0.66, color=ink("wait" if is_slow else "backward"),
                       linewidth=0)  # fmt: skip
-            axes.annotate(f"{_seconds(one.own_p50)} of {_seconds(one.step_p50)}", (step, place),
+            axes.annotate(f"{_seconds(one.own_mean)} of {_seconds(one.step_mean)}", (step, place),
                           xytext=(8, 0), textcoords="offset points", va="center",
                           color=ink("text"))  # fmt: skip
-        longest = max(one.step_p50 or 0.0 for one in hosts) * 1000
+        longest = max(one.step_mean or 0.0 for one in hosts) * 1000
         axes.set_xlim(0, longest * 1.02 or 1)
         axes.set_ylim(-0.6, len(hosts) - 0.4)
         axes.set_yticks(range(len(hosts)), [one.host for one in reversed(hosts)])
         axes.set_xlabel("milliseconds of a training step", labelpad=2)
 
     alt = "A host's own part of a step: " + ", ".join(
-        f"{one.host} {_seconds(one.own_p50)} of {_seconds(one.step_p50)}" for one in hosts
+        f"{one.host} {_seconds(one.own_mean)} of {_seconds(one.step_mean)}" for one in hosts
     )
     drawn = draw_figure(draw, alt, height=62 + 32 * len(hosts))
     hint = (

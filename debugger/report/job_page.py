@@ -26,7 +26,7 @@ from debugger.report.training import (
     worst_section,
 )
 from debugger.report.view import View
-from debugger.report.words import listed, to_bytes, to_duration, to_table
+from debugger.report.words import listed, to_bytes, to_duration, to_prose, to_table
 
 _MOST_FILES = 60
 _HOW = "kennel run JOB.toml --debug --profile"
@@ -98,7 +98,7 @@ def _story(job: JobFiles, view: View | None) -> str:
     elif tensor_results(job):
         told.append("<p>No rule of the Debugger found anything.</p>")
     if view is not None:
-        told += [f"<p>{to_text(text)}</p>" for text in headlines(view.profile, view.results)[:1]]
+        told += [f"<p>{to_prose(text)}</p>" for text in headlines(view.profile, view.results)[:1]]
     return f'<div class="story">{"".join(told)}</div>' if told else ""
 
 

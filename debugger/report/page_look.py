@@ -45,13 +45,19 @@ figure svg *{stroke-linejoin:round}
 .badge.bad{color:var(--wrong)}
 .badge.good{color:var(--evaluate)}
 .badge.quiet{color:var(--muted)}
-.figures td{vertical-align:top;overflow-wrap:normal}
-.figures td:nth-child(n+2).n,.figures th.n{white-space:nowrap}
-.figures thead th{white-space:normal;vertical-align:bottom}
+.figures td{vertical-align:top;overflow-wrap:normal;white-space:nowrap}
+.prose td,.figures td:has(code){white-space:normal}
+.prose td.n{white-space:nowrap}
+.figures thead th{white-space:normal;overflow-wrap:normal;vertical-align:bottom}
 .figures tbody td:first-child{min-width:7em}
 td .badge{margin-top:4px}
 .paper{background:#fff;border:1px solid var(--line);border-radius:10px;padding:8px}
 .paper img{display:block;max-width:100%;height:auto;margin:0 auto}
+@media(max-width:640px){.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:10px 12px}
+  .tile b{font-size:22px}.prose thead{display:none}.prose tr{display:block;padding:8px 0;
+  border-bottom:1px solid var(--line)}.prose td,.prose td.n{display:block;border:0;padding:2px 12px;
+  text-align:left;white-space:normal}.prose td[data-head]{display:inline-block}
+  .prose td[data-head]::before{content:attr(data-head) " ";color:var(--muted)}}
 code{font-size:13px;overflow-wrap:anywhere}
 section .scroll.whole{max-height:none}
 section>.scroll{margin:0 0 18px}

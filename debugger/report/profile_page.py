@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.files import write_text
-from contract.page import Tile, to_header, to_page, to_text
+from contract.page import Tile, to_header, to_page
 from contract.rule_result import RuleResult
 from debugger.profile.data import GPU, Profile
 from debugger.profile.headlines import headlines
@@ -21,7 +21,7 @@ from debugger.report.page_look import to_contents, to_look
 from debugger.report.step_times import outliers_section, steps_section
 from debugger.report.usage import usage_section
 from debugger.report.view import View
-from debugger.report.words import to_duration, to_moment, to_percent
+from debugger.report.words import to_duration, to_moment, to_percent, to_prose
 
 
 def write_profile_page(
@@ -55,7 +55,7 @@ def build_sections(view: View) -> list[str]:
 def tell_story(view: View) -> str:
     """What to change and what it would gain, in three sentences. Markup."""
     told = headlines(view.profile, view.results)
-    return f'<div class="story">{"".join(f"<p>{to_text(text)}</p>" for text in told)}</div>'
+    return f'<div class="story">{"".join(f"<p>{to_prose(text)}</p>" for text in told)}</div>'
 
 
 def build_tiles(view: View) -> list[Tile]:

@@ -19,7 +19,7 @@ from debugger.report.drawing import (
 from debugger.report.envelope import build_envelope
 from debugger.report.ink import ink
 from debugger.report.view import MOST_PROCESSES, POINTS, View
-from debugger.report.words import or_dash, to_duration, to_table
+from debugger.report.words import or_dash, to_duration, to_prose, to_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,10 +69,11 @@ def outliers_section(view: View) -> str:
         f"{len(parts)} longest it was {often} that took longer."
     )
     rows = [_outlier_row(view, one) for one in shown]
-    heads = ("process", "step", "cause", "at", "took", "usually")
+    heads = ("process", "cause", "step", "at", "took", "usually")
     left_out = summary.num_outliers - len(shown)
-    more = f'<p class="muted">{plural(left_out, "more outlier")} are not listed.</p>'
-    body = f"<p>{to_text(told)}</p>{to_table(heads, rows, texts=3)}{more if left_out > 0 else ''}"
+    body = f"<p>{to_prose(told)}</p>{to_table(heads, rows, texts=2, is_prose=True)}"
+    if left_out > 0:
+        body += f'<p class="muted">{plural(left_out, "more outlier")} not listed.</p>'
     return to_section("Outliers", body, "outliers")
 
 
@@ -186,8 +187,8 @@ def _draw_steps(axes: "Axes", view: View, one: StepStatistics) -> None:
 def _outlier_row(view: View, one: Outlier) -> tuple[str, ...]:
     return (
         to_text(one.node),
+        to_prose(one.cause),
         f"{one.step:,}",
-        to_text(one.cause),
         to_duration(one.started_at - view.profile.started_at),
         to_duration(one.seconds),
         to_duration(one.usual_seconds),

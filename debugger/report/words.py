@@ -48,24 +48,38 @@ def or_dash(text: str | None) -> str:
     return "&ndash;" if text is None else text
 
 
-def to_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+def to_prose(text: str) -> str:
+    """Anybody's sentence, escaped; a number and its percent sign stay on one line."""
+    return to_text(text).replace(" %", "&nbsp;%")
+
+
+def to_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1, is_prose: bool = False
+) -> str:
     """A table whose first `texts` columns are words, the others numbers.
 
     Heads and cells are markup: what somebody else named goes through `to_text` before.
+
+    Args:
+        is_prose: cells hold sentences; on a phone each row is shown as a card.
     """
     kinds = ["" if i < texts else ' class="n"' for i in range(len(heads))]
     top = "".join(f"<th{kind}>{head}</th>" for kind, head in zip(kinds, heads, strict=True))
-    listed_rows = list(rows)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
-        + "</tr>"
-        for row in listed_rows
-    )
-    kind = "scroll whole" if len(listed_rows) <= _WHOLE_UP_TO else "scroll"
+    every = list(rows)
+    body = "".join(f"<tr>{_cells(row, heads, kinds, is_prose)}</tr>" for row in every)
+    box = "scroll whole" if len(every) <= _WHOLE_UP_TO else "scroll"
     return (
-        f'<div class="{kind}"><table class="figures"><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="{box}"><table class="figures{" prose" if is_prose else ""}">'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cells(row: Sequence[str], heads: Sequence[str], kinds: Sequence[str], is_prose: bool) -> str:
+    names = [f' data-head="{head}"' if is_prose and kind else "" for head, kind in zip(
+        heads, kinds, strict=True
+    )]  # fmt: skip
+    return "".join(
+        f"<td{kind}{name}>{cell}</td>" for kind, name, cell in zip(kinds, names, row, strict=True)
     )
 
 

@@ -9,7 +9,7 @@ from contract.errors import JobError
 from contract.rule_result import Finding
 from contract.tensor_rules import CLASS_IMBALANCE, CONFUSION
 from debugger.rules.losses import EVALUATING
-from debugger.rules.rule import TensorRule, others
+from debugger.rules.rule import TensorRule, counted, others
 from debugger.saved import Moment, Values
 
 Classes = NDArray[np.int64]
@@ -90,7 +90,7 @@ class ClassImbalance(TensorRule):
         """More labels."""
         if self.datapoints:
             return ""
-        return f"{self._most} labels of {self.count('samples')} were seen"
+        return f"{counted(self._most, 'label')} of {self.count('samples')} were seen"
 
     def remarks(self) -> str:
         """Predictions."""

@@ -14,7 +14,7 @@ from contract.rules import RuleSpec
 from debugger.guard import guarded
 from debugger.own_rules import build_own_rule, check_own_rule
 from debugger.rules.initialization import PoorWeightInitialization
-from debugger.rules.rule import TensorRule
+from debugger.rules.rule import TensorRule, counted
 from debugger.rules.table import RULE_CLASSES
 from debugger.saved import Moment, SavedTensors
 from debugger.tensors import Invoked, Rule, invoke
@@ -108,7 +108,7 @@ class Evaluation:
 
     def cut_short(self, num_steps: int, limit_seconds: float) -> None:
         """There was no time for the last steps."""
-        said = f"{num_steps} steps were not looked at: the limit is {limit_seconds:g} s"
+        said = f"{counted(num_steps, 'step')} not looked at: the limit is {limit_seconds:g} s"
         self.details = f"{self.details}; {said}" if self.details else said
 
     def result(self) -> RuleResult:
@@ -181,7 +181,8 @@ class Evaluation:
             why = (self._folder / FAILED_NAME).read_text(encoding="utf-8", errors="replace")
             words.append(f"saving ended before training did: {' '.join(why.split())}")
         if saved.num_unreadable:
-            words.append(f"{saved.num_unreadable} saved values could not be read, see the log")
+            lost = counted(saved.num_unreadable, "saved value")
+            words.append(f"{lost} could not be read, see the log")
         return "", "; ".join(words)
 
     def _set(self, status: RuleStatus, details: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contract.rule_result import Finding
 from contract.tensor_rules import OVERFIT, OVERTRAINING
 from debugger.rules.losses import LOSSES, Losses, Point
-from debugger.rules.rule import TensorRule, asks_for
+from debugger.rules.rule import TensorRule, asks_for, counted
 from debugger.saved import Moment
 
 TRAIN, EVAL = "TRAIN", "EVAL"
@@ -107,7 +107,8 @@ class Overfit(_OfEvaluations):
         """More evaluations than the patience allows."""
         if not self.datapoints or self.datapoints > self.count("patience"):
             return ""
-        return f"{self.datapoints} evaluations, and {self.count('patience')} may be so"
+        had = counted(self.datapoints, "evaluation")
+        return f"{had}, and more than {self.count('patience')} are needed"
 
     def _names(self, step: int) -> list[str]:
         regexes = self.texts("tensor_regex")
@@ -133,7 +134,7 @@ class Overfit(_OfEvaluations):
             threshold=limit,
             message=f"{name} is {newest.value:.4g} in validation and {mean:.4g} in training "
             f"({ratio:.0%} more, {limit:.0%} are allowed; means of {newest.count} and "
-            f"{len(trained)} saved steps), in {times} evaluations in a row",
+            f"{len(trained)} saved steps), in {counted(times, 'evaluation')} in a row",
             advice="The network knows its training pictures better than pictures of the same kind. "
             "More or more varied training pictures help most; else augment = crop_color_transform, "
             "mixup = 0.2, a larger weight-decay, unfreeze = last-stage or none, or fewer epochs "
@@ -153,10 +154,10 @@ class Overtraining(_OfEvaluations):
 
     def shortage(self) -> str:
         """More evaluations than the patience."""
-        least = self.count("patience_validation") + 1
-        if not self.datapoints or self.datapoints >= least:
+        patience = self.count("patience_validation")
+        if not self.datapoints or self.datapoints > patience:
             return ""
-        return f"{self.datapoints} evaluations, and it fires from the {least}th on"
+        return f"{counted(self.datapoints, 'evaluation')}, and more than {patience} are needed"
 
     def _at(self, name: str, evaluations: list[Point]) -> Finding | None:
         self.datapoints += 1
@@ -180,10 +181,11 @@ class Overtraining(_OfEvaluations):
             name,
             value=float(count),
             threshold=float(patience),
-            message=f"{name} in validation was best ({best.value:.4g}) {count} evaluations ago and "
+            message=f"{name} in validation was best ({best.value:.4g}) "
+            f"{counted(count, 'evaluation')} ago and "
             f"is {newest.value:.4g} now; {training}",
-            advice="Epochs since then were for nothing: set early-stopping-patience, or epochs to "
-            f"about the {len(evaluations) - count}th evaluation. "
+            advice="What came since then was for nothing: set early-stopping-patience, or fewer "
+            f"epochs (about {len(evaluations) - count} evaluations are enough). "
             + (
                 "A lower lr may find a better place first."
                 if converged

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contract.rule_result import Finding
 from contract.tensor_rules import CHECK_INPUT_IMAGES
-from debugger.rules.rule import TensorRule
+from debugger.rules.rule import TensorRule, counted
 from debugger.saved import Moment, Values
 
 
@@ -90,4 +90,4 @@ class CheckInputImages(TensorRule):
         if self.datapoints:
             return ""
         most = max(self._pictures.values(), default=0)
-        return f"{most} pictures of {self.count('threshold_samples')} were seen"
+        return f"{counted(most, 'picture')} of {self.count('threshold_samples')} were seen"

@@ -213,6 +213,11 @@ def shown(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 evaluation`, `2 evaluations`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def others(count: int) -> str:
     """` (and 3 more tensors)`."""
     if count < 1:

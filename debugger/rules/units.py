@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from contract.rule_result import Finding
 from contract.tensor_rules import DEAD_RELU, SATURATED_ACTIVATION
-from debugger.rules.rule import TensorRule, asks_for, needs_values, nothing_selected, others
+from debugger.rules.rule import (
+    TensorRule,
+    asks_for,
+    counted,
+    needs_values,
+    nothing_selected,
+    others,
+)
 from debugger.saved import Moment, Values
 
 LEAST_OBSERVATIONS = (
@@ -95,7 +102,7 @@ class _OfUnits(TensorRule):
         """More observations."""
         if self.datapoints:
             return ""
-        return f"{self._most} observations of a layer, and {LEAST_OBSERVATIONS} are needed"
+        return f"{counted(self._most, 'observation')}, and {LEAST_OBSERVATIONS} are needed"
 
     def _names(self, step: int) -> list[str]:
         raise NotImplementedError

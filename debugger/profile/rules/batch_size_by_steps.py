@@ -15,6 +15,7 @@ from debugger.profile.verdict import State, Verdict, no_metric, not_enough
 
 LEAST_GAIN = 20.0  # percent of a step: a larger batch changes what is learned, so it must pay
 _LEAST_STEPS = 8
+_LEAST_SHARE = 10.0  # percent of the job: what shorter steps save, a larger batch cannot change
 _MOST_TIMES = 32
 _OVERHEAD = 0.1  # share of a step that may go into what does not grow with the batch
 
@@ -45,6 +46,13 @@ def judge_steps(facts: Facts, parameters: BatchSize) -> Verdict:
     num = min(len(one) for one in known)
     if num < _LEAST_STEPS:
         return not_enough(num, _LEAST_STEPS - 1, "steps")
+    share = _share_of_job(facts)
+    if share < _LEAST_SHARE:
+        return Verdict(
+            state=State.FINE,
+            sentence=f"training steps are {in_percent(share)} of the job only",
+            datapoints=sum(len(one) for one in known),
+        )
     # Others wait for the slowest process in their optimizer, which no batch size changes.
     larger = min((_larger(facts, one) for one in known), key=lambda one: one.gain)
     sentence = f"{_said(larger)}{_cpu_use(facts, larger.steps)}"
@@ -64,6 +72,12 @@ def judge_steps(facts: Facts, parameters: BatchSize) -> Verdict:
         details=details,
         findings=findings,
     )
+
+
+def _share_of_job(facts: Facts) -> float:
+    total = sum(one.total() for one in facts.training)
+    whole = facts.profile.seconds * len(facts.training)
+    return 100.0 * total / whole if whole > 0 else 0.0
 
 
 def _larger(facts: Facts, steps: Steps) -> _Larger:

@@ -19,6 +19,7 @@ from debugger.profile.verdict import State, Verdict, no_metric, not_enough
 
 _USUAL_SHARE = 0.02  # of the steps: so many outliers are nothing unusual in a short job
 _LEAST_LOSS = 2.0  # percent of the time of steps
+_LEAST_OF_JOB = 0.5  # percent of the job
 
 
 def judge_step_outlier(facts: Facts, parameters: StepOutlier) -> Verdict:
@@ -36,7 +37,7 @@ def judge_step_outlier(facts: Facts, parameters: StepOutlier) -> Verdict:
     if longest < LEAST_STEPS:
         return not_enough(longest, LEAST_STEPS - 1, "steps of a process")
     found = [find_outliers(one, parameters.stddev) for one in steps if len(one) >= LEAST_STEPS]
-    fired = [one for one in found if _matters(one, parameters)]
+    fired = [one for one in found if _matters(facts, one, parameters)]
     details = _details(found, parameters.stddev)
     datapoints = sum(len(one) for one in steps)
     if not fired:
@@ -68,10 +69,12 @@ def _is_asked(steps: Steps, parameters: StepOutlier) -> bool:
     return not parameters.mode or parameters.mode in (steps.mode, f"Step:ModeKeys.{steps.mode}")
 
 
-def _matters(found: Found, parameters: StepOutlier) -> bool:
+def _matters(facts: Facts, found: Found, parameters: StepOutlier) -> bool:
     tolerated = parameters.n_outliers
     if "n_outliers" not in parameters.given:
         tolerated = min(tolerated, max(1, int(_USUAL_SHARE * len(found.steps))))
+    if found.lost_seconds < _LEAST_OF_JOB / 100 * facts.profile.seconds:
+        return False
     return len(found.places) > tolerated and _loss_percent(found) >= _LEAST_LOSS
 
 
