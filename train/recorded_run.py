@@ -146,7 +146,7 @@ class RecordedRun:
         self.taps.put(facts.module, self.hook.due)
 
     def _wanted_parameters(self, module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-        """Those of which the value or the gradient is saved; mostly asked for the same few times."""
+        """Those of which the value or the gradient is saved."""
         key = (module, self.hook.due)
         if key not in self._wanted:
             self._wanted[key] = [
