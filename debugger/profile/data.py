@@ -67,6 +67,8 @@ class Profile:
     ended_at: float  # of the last sample, or the last event's end
     has_ended: bool  # training_job_end.ts is there
     notes: tuple[str, ...] = ()  # what could not be read, and why
+    # Cores that a host's processes may use at once, where that is less than it has; by node.
+    cpu_limits: Mapping[str, float] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()  # where it was read: system/ and framework/ lie below each
 
     @property

@@ -79,8 +79,14 @@ class Facts:
         return self.metrics(host).of(metric)
 
     def num_cores(self, host: str) -> int:
-        """Cores that its agent reported; 0 unknown."""
-        return len(self.series(host, CPU))
+        """Cores that its agent reported, or as many as a container may use; 0 unknown."""
+        num = len(self.series(host, CPU))
+        limit = self.profile.cpu_limits.get(host)
+        return num if limit is None else min(num, max(1, round(limit)))
+
+    def busy_cores(self, host: str, percent: float) -> float:
+        """How many cores it takes to use that much of all that the agent reported."""
+        return percent / 100 * len(self.series(host, CPU))
 
     def processes(self, host: str) -> tuple[Steps, ...]:
         """Those that train there."""

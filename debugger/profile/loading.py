@@ -38,8 +38,9 @@ class Loading:
     waits: FloatArray  # (N,) seconds that each step waited
     loads: FloatArray  # (M,) seconds that each batch took where it was made; empty: not recorded
     waiting: Intervals  # when it waited
-    cpu_waiting: float | None  # of the host's cores meanwhile, percent
-    cpu_computing: float | None  # ... and while it computed
+    starting: float  # seconds of all waits that went into the start of workers
+    busy_cores: float | None  # of the host while it waits, on average
+    used_cores: float | None  # ... and while it computes
 
     @property
     def workers(self) -> int:
@@ -85,9 +86,10 @@ class Loading:
         return min(100.0, 100.0 * float(self.loads.sum()) / (self.workers * self.steps.total()))
 
     @property
-    def busy_cores(self) -> float | None:
-        """Cores that work, on average, while this process waits."""
-        return None if self.cpu_waiting is None else self.cpu_waiting * self.cores / 100
+    def start_percent(self) -> float:
+        """How much of its waiting is for workers to start, at the beginning of epochs."""
+        total = float(self.waits.sum())
+        return 100.0 * self.starting / total if total > 0 else 0.0
 
     def forecast(self, workers: int) -> float | None:
         """Seconds of a step with that many workers; None when nothing tells."""
@@ -98,8 +100,8 @@ class Loading:
         if workers == 0:
             return compute + load
         cores = max(1, self.cores // max(1, self.processes))
-        used = 1.0 if self.cpu_computing is None else self.cpu_computing * self.cores / 100
-        used = min(cores, max(1.0, used / max(1, self.processes)))
+        used = (self.used_cores or 1.0) / max(1, self.processes)
+        used = min(cores, max(1.0, used))
         return max(compute, load / workers, (load + compute * used) / cores)
 
     def better_workers(self) -> int:
@@ -169,9 +171,24 @@ def _loading(facts: Facts, steps: Steps) -> Loading:
         waits=steps.parts[summary.WAIT],
         loads=facts.profile.events.seconds[made],
         waiting=waiting,
-        cpu_waiting=mean_during(cpu, waiting),
-        cpu_computing=mean_during(cpu, computing),
+        starting=_starting(facts, steps),
+        busy_cores=_cores(facts, host, mean_during(cpu, waiting)),
+        used_cores=_cores(facts, host, mean_during(cpu, computing)),
     )
+
+
+def _cores(facts: Facts, host: str, percent: float | None) -> float | None:
+    return None if percent is None else facts.busy_cores(host, percent)
+
+
+def _starting(facts: Facts, steps: Steps) -> float:
+    """What steps waited more than usual where a loader began."""
+    starts, ends = facts.index.spans(LOADER_START, steps.node)
+    waits = steps.parts[summary.WAIT]
+    place = np.searchsorted(steps.starts, ends, side="right") - 1
+    inside = (place >= 0) & (starts < steps.ends[np.maximum(place, 0)])
+    first = np.unique(place[inside])
+    return float(np.maximum(waits[first] - np.median(waits), 0.0).sum())
 
 
 def _pids(facts: Facts, steps: Steps) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ LEAST_STEPS = 20  # fewer have no usual length
 _LEAST_EXCESS = 1.1  # times the median: below it a step is as usual, however even the others are
 _BUSIER = 1.25  # times the usual use of the CPU
 _WAITS_FOR_IO = 20.0  # percent of a core's time
+STARTS = "the loader started its workers"  # in a cause
 MOST = 50  # of which the cause is looked up
 
 
@@ -94,7 +95,7 @@ def _why(
     """What the system did then; an empty text when nothing is known."""
     start, end = float(steps.starts[place]), float(steps.ends[place])
     if part == summary.WAIT and _overlaps(facts, LOADER_START, steps.node, (start, end)):
-        return ": an epoch began, and the loader started its workers"
+        return f": an epoch began, and {STARTS}"
     if place == 0:
         return ": it is the first one, which prepares everything"
     for phase, said in ((CHECKPOINT, "a checkpoint was written"), (EVALUATE, "an evaluation ran")):

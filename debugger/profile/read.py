@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from contract.errors import HostError, KennelError
+from contract.files import read_json
 from debugger.profile.data import Events, NodeMetrics, Profile
 from debugger.profile.system_files import find_system_files, read_system_files
 from debugger.profile.timeline_files import find_timeline_files, read_timeline_files
 
 END_MARK = "training_job_end.ts"
+AGENT_NAME = "agent.json"  # what our host agent says of itself
 _MINUTE = 60
 # Below a job's folder, that of a further host (hosts/algo-2), or a job's prefix in S3.
 _BELOW = ("output/profiler", "profiler-output", "output/profiler-output", "profiler")
@@ -54,6 +57,7 @@ def read_profile(folders: Sequence[Path]) -> Profile:
         ended_at=ended_at,
         has_ended=bool(folders) and all(_has_ended(folder) for folder in folders),
         notes=(*system_notes, *event_notes),
+        cpu_limits=_cpu_limits(folders),
         folders=tuple(folders),
     )
 
@@ -70,6 +74,20 @@ def _natural(path: Path) -> tuple[int, str]:
 
 def _has_ended(folder: Path) -> bool:
     return any((folder / kind / END_MARK).exists() for kind in ("system", "framework", "."))
+
+
+def _cpu_limits(folders: Sequence[Path]) -> dict[str, float]:
+    """What our host agents say of their containers; AWS's agent says nothing."""
+    limits: dict[str, float] = {}
+    for folder in folders:
+        path = folder / "system" / AGENT_NAME
+        try:
+            told = read_json(path, HostError) if path.exists() else {}
+            if told.get("cpu_limit"):
+                limits[str(told["node"])] = float(told["cpu_limit"])
+        except (KennelError, AttributeError, KeyError, TypeError, ValueError):
+            continue  # it is no more than a hint
+    return limits
 
 
 def _extent(system: dict[str, NodeMetrics], events: Events) -> tuple[float, float]:

@@ -116,6 +116,8 @@ def _fine(one: Loading, gain: float) -> str:
         f"data wait is {in_percent(one.wait_percent)} of a step with "
         f"{plural(one.workers, 'loader worker')} on {plural(one.cores, 'core')}"
     )
+    if one.start_percent > 50:
+        said += f", mostly ({in_percent(one.start_percent)}) while each epoch starts its workers"
     if workers == one.workers:
         return f"{said}; more would not make it faster"
     return f"{said}; {workers} would save {in_percent(gain)} of it"

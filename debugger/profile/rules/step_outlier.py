@@ -8,7 +8,7 @@ from contract.rule_result import Finding
 from debugger.profile.aws.steps import step_stats
 from debugger.profile.facts import Facts
 from debugger.profile.numbers import histogram, in_percent, in_seconds, plural
-from debugger.profile.outliers import LEAST_STEPS, Found, explain, find_outliers
+from debugger.profile.outliers import LEAST_STEPS, STARTS, Found, explain, find_outliers
 from debugger.profile.parameters import StepOutlier
 from debugger.profile.phases import TRAIN
 from debugger.profile.rules.bottleneck import what_ran
@@ -106,7 +106,7 @@ def _findings(
             f"{in_percent(_loss_percent(found))} of all time; mostly it is {most}: step "
             f"{example.step}: {example.cause}"
         ),
-        advice=_ADVICE.get(most, "look at what else runs on this host"),
+        advice=_STARTS if STARTS in example.cause else _ADVICE.get(most, _OTHERS),
     )
     rest = [
         Finding(
@@ -122,6 +122,10 @@ def _findings(
     return [first, *rest]
 
 
+_OTHERS = "look at what else runs on this host"
+_STARTS = (
+    "each epoch starts its loader workers anew: take fewer of them (num-workers), or longer epochs"
+)
 _ADVICE = {
     "waiting for data": "raise num-workers so that batches are ready ahead of time, or pack the "
     "pictures (kennel data pack) where single files open slowly",
