@@ -8,7 +8,7 @@ from typing import Any
 from contract.page import to_section, to_text
 from debugger.profile.numbers import plural
 from debugger.report.view import View
-from debugger.report.words import to_bytes, to_duration, to_percent, to_table
+from debugger.report.words import to_bytes, to_duration, to_percent, to_prose, to_table
 
 AGENT_NAME = "agent.json"  # below system/: what the host agent measured of itself
 _MOST_OPERATORS = 15
@@ -48,13 +48,11 @@ def cost_section(view: View) -> str:
         f"Profiling wrote {to_bytes(written)} in {plural(len(files), 'file')}, "
         f"{to_bytes(written / max(view.profile.seconds, 1.0) * 60)} a minute."
     ]
-    rows = [row for folder in view.profile.folders for row in _agent_rows(folder)]
-    if not rows:
-        told.append(
-            f"What the host agent needed for itself is not known: there is no system/{AGENT_NAME}."
-        )
-    table = to_table(("host", "what", "value"), rows, texts=2) if rows else ""
-    body = "".join(f"<p>{to_text(text)}</p>" for text in told) + table
+    agents = [agent for folder in view.profile.folders for agent in _read_agents(folder)]
+    told += [_tell_agent(agent) for agent in agents] or [
+        f"What the host agent needed for itself is not known: there is no system/{AGENT_NAME}."
+    ]
+    body = "".join(f"<p>{to_prose(text)}</p>" for text in told)
     return to_section("What profiling cost", body, "cost")
 
 
@@ -86,14 +84,32 @@ def _files(view: View) -> list[tuple[str, int]]:
     return found
 
 
-def _agent_rows(folder: Path) -> list[tuple[str, str, str]]:
-    rows = []
-    for path in sorted((folder / "system").glob(f"*{AGENT_NAME}")):
-        known = _read(path)
-        host = str(known.get("host") or known.get("NodeId") or path.name)
-        rows += [(to_text(host), to_text(str(name)), to_text(_value(value)))
-                 for name, value in known.items()]  # fmt: skip
-    return rows
+def _read_agents(folder: Path) -> list[Mapping[str, Any]]:
+    """What the host agents that wrote into one folder say of themselves."""
+    found = [_read(path) for path in sorted((folder / "system").glob(f"*{AGENT_NAME}"))]
+    return [agent for agent in found if agent]
+
+
+def _tell_agent(agent: Mapping[str, Any]) -> str:
+    """One host's agent in a few sentences; what a file does not hold is left out."""
+    numbers = {name: value for name, value in agent.items() if isinstance(value, int | float)}
+    told = f"{agent.get('node', 'The host')}:"
+    if "cpu_seconds" in numbers and "cpu_share" in numbers:
+        told += (
+            f" the agent needed {to_duration(numbers['cpu_seconds'])} of processor time, "
+            f"{100 * numbers['cpu_share']:.2f} % of one core;"
+        )
+    if "ticks" in numbers:
+        told += f" {plural(int(numbers['ticks']), 'sample')} of the system"
+        missed = int(numbers.get("ticks_missed", 0))
+        told += f" ({missed:,} came too late and were left out);" if missed else ";"
+    if "spans" in numbers:
+        told += f" {plural(int(numbers['spans']), 'event')} in the timeline"
+        lost = int(numbers.get("spans_left_out", 0))
+        told += f" ({lost:,} more were left out);" if lost else ";"
+    notes = agent.get("notes")
+    told += "".join(f" {note};" for note in notes) if isinstance(notes, list) else ""
+    return f"{told[:-1]}."
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -103,7 +119,3 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def _value(value: object) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)

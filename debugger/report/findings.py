@@ -35,7 +35,7 @@ def tell_rule(view: View, rule: str) -> str:
         return ""
     told = result.findings[0] if result.findings else None
     text = to_prose(sentence_of(result, told))
-    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {text}{_change(told)}</p>"
+    return f"<p>{to_badge(result)} <b>{to_text(rule)}</b>: {text}{to_change(told)}</p>"
 
 
 def rules_section(results: Sequence[RuleResult]) -> str:
@@ -98,7 +98,7 @@ def _row(one: RuleResult) -> tuple[str, ...]:
     about += ", ".join(f"{name} {value}" for name, value in shown.items())
     return (
         f"<b>{to_text(one.rule)}</b><br>{to_badge(one)}",
-        f"{to_prose(sentence_of(one, finding))}{_change(finding)}"
+        f"{to_prose(sentence_of(one, finding))}{to_change(finding)}"
         f'<br><span class="muted">{to_text(about)}</span>',
         f"{_triggers(one):,}",
         f"{int(one.report.get('Violations') or 0):,}",
@@ -106,12 +106,11 @@ def _row(one: RuleResult) -> tuple[str, ...]:
     )
 
 
-def _change(finding: Finding | None) -> str:
+def to_change(finding: Finding | None) -> str:
     """What to change, as a sentence of its own. Markup."""
     if finding is None or not finding.advice:
         return ""
-    advice = finding.advice[0].upper() + finding.advice[1:]
-    return f" <b>{to_prose(ended(advice))}</b>"
+    return f" <b>{to_prose(ended(finding.advice))}</b>"
 
 
 def _triggers(one: RuleResult) -> int:
@@ -123,6 +122,9 @@ def _number(value: float | None) -> str:
 
 
 def ended(text: str) -> str:
-    """With a full stop."""
+    """As a sentence: with a full stop, and a capital letter unless it begins with a name."""
     text = text.strip()
+    first = text.split(" ", 1)[0]
+    if first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

@@ -14,6 +14,7 @@ from debugger.profile.numbers import plural
 from debugger.profile.read import find_profiler_folders, read_profile
 from debugger.profile.summarize import summarize
 from debugger.report.debugger_part import findings_section, tensor_results
+from debugger.report.findings import sentence_of, to_change
 from debugger.report.job_files import JobFiles, Score, read_job_files
 from debugger.report.page_look import to_contents, to_look
 from debugger.report.profile_page import build_sections, build_tiles, tell_story
@@ -29,6 +30,7 @@ from debugger.report.view import View
 from debugger.report.words import listed, to_bytes, to_duration, to_prose, to_table
 
 _MOST_FILES = 60
+_MOST_TOLD = 2  # rules, before anything else
 _HOW = "kennel run JOB.toml --debug --profile"
 
 
@@ -92,13 +94,18 @@ def _story(job: JobFiles, view: View | None) -> str:
         told.append(f'<p><span class="badge bad">failed</span> {to_text(job.failure)}</p>')
     elif job.status == "Stopped":
         told.append("<p>The job was stopped before it was done.</p>")
-    fired = [one.name for one in tensor_results(job) if one.findings]
-    if fired:
-        told.append(f"<p>{to_text(listed(fired))} fired: see what the Debugger found.</p>")
-    elif tensor_results(job):
+    results = tensor_results(job)
+    fired = [one for one in results if one.findings]
+    for one in fired[:_MOST_TOLD]:
+        text = to_prose(sentence_of(one, one.findings[0]))
+        told.append(f"<p>{to_text(one.name)}: {text}{to_change(one.findings[0])}</p>")
+    if len(fired) > _MOST_TOLD:
+        rest = [to_text(one.name) for one in fired[_MOST_TOLD:]]
+        told.append(f"<p>{listed(rest)} fired, too: see what the Debugger found.</p>")
+    if results and not fired:
         told.append("<p>No rule of the Debugger found anything.</p>")
     if view is not None:
-        told += [f"<p>{to_prose(text)}</p>" for text in headlines(view.profile, view.results)[:1]]
+        told.append(f"<p>{to_prose(headlines(view.profile, view.results)[0])}</p>")
     return f'<div class="story">{"".join(told)}</div>' if told else ""
 
 

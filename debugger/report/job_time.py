@@ -39,8 +39,8 @@ def job_section(view: View) -> str:
     """When the job started, ended, and how long each stretch of it took."""
     profile, phases = view.profile, view.summary.phases
     rows = [
-        ("start", to_moment(profile.started_at), "", ""),
-        ("end", to_moment(profile.ended_at), "", ""),
+        ("job started", to_moment(profile.started_at), "", ""),
+        ("job ended", to_moment(profile.ended_at), "", ""),
         ("whole job", "", to_duration(profile.seconds), to_percent(100.0)),
     ]
     if len(phases) > 1:

@@ -60,6 +60,7 @@ td .badge{margin-top:4px}
   .prose td[data-head]::before{content:attr(data-head) " ";color:var(--muted)}}
 code{font-size:13px;overflow-wrap:anywhere}
 section .scroll.whole{max-height:none}
+.pair .scroll+.scroll{margin-top:16px}
 section>.scroll{margin:0 0 18px}
 @media print{nav{display:none}figure,.panels>*{break-inside:avoid}.wide svg{min-width:0}
   .panels{grid-template-columns:1fr 1fr}h3{break-after:avoid}

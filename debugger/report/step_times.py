@@ -103,11 +103,14 @@ def _draw_histogram(one: StepStatistics) -> str:
     edge = min(one.maximum, max(one.p99, one.p50 + 4 * (one.p95 - one.p50))) * scale
     least = one.minimum * scale
     room = (edge - least) or max(edge, 1e-6) * 0.1
-    edges = np.linspace(least, least + room, _BINS + 1)
+    bins = min(_BINS, max(8, len(values) // 8))
+    edges = np.linspace(least, least + room, bins + 1)
     beyond = int((values > edges[-1]).sum())
     counts, _ = np.histogram(values, edges)
 
     def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = add_axes(figure, 44, 34, 10, 42)
         style_axes(axes)
         colour = ink(_INKS.get(one.mode, "backward"))
@@ -127,6 +130,7 @@ def _draw_histogram(one: StepStatistics) -> str:
             axes.axvline(value * scale, color=ink("text"), linewidth=0.9, linestyle=(0, (2, 2)))
             axes.text(value * scale, high * 1.08, word, ha="center", color=ink("muted"))
         axes.set_ylim(0, high * 1.18)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.set_xlim(least - room * 0.02, edges[-1] + room * (0.12 if beyond else 0.02))
         axes.set_xlabel(unit, labelpad=2)
         title_axes(axes, f"{one.node}, {_MODES.get(one.mode, one.mode)}", pad=12)

@@ -51,7 +51,7 @@ def _table(saved: SavedTensors, names: Sequence[str]) -> str:
         return ""
     more = len(ranked) - len(rows)
     left = f'<p class="muted">{plural(more, "more tensor")}.</p>' if more > 0 else ""
-    heads = ("tensor", "collections", "steps", "first |mean|", "last |mean|", "last / first")
+    heads = ("tensor", "collections", "steps", "mean of |values|, first", "last", "last / first")
     return f"<h3>Weights, gradients and others</h3>{to_table(heads, rows, texts=2)}{left}"
 
 

@@ -10,7 +10,6 @@ from PIL import Image, UnidentifiedImageError
 
 from contract.manifest import REPORT_NAME
 from contract.page import find_figure, to_data_uri, to_section, to_text
-from debugger.profile.numbers import plural
 from debugger.report.drawing import HALF, add_axes, draw_figure, style_axes, title_axes
 from debugger.report.ink import ink
 from debugger.report.job_files import JobFiles
@@ -37,9 +36,8 @@ def curves_section(job: JobFiles) -> str:
     panels = "".join(_draw_panel(job.epochs, quantity) for quantity in _PANELS)
     extra = _extra_names(job.epochs)
     panels += "".join(_draw_extra(job.epochs, name) for name in extra)
-    body = (
-        f'<p>{plural(len(job.epochs), "epoch")}.{_best(job)}</p><div class="panels">{panels}</div>'
-    )
+    num = "1 epoch" if len(job.epochs) == 1 else f"{len(job.epochs):,} epochs"
+    body = f'<p>{num}.{_best(job)}</p><div class="panels">{panels}</div>'
     return to_section("Training curves", body, "curves")
 
 
