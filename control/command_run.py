@@ -4,12 +4,14 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from contract.job import JobResult
 from contract.tuning import FIND_LR_KEY
 from control.debug_flags import DebugFlags, add_debug_flags
+from control.debug_spec import DebugSpec
 from control.debug_text import profiler_page, spec_lines
 from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
@@ -182,17 +184,22 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _spec(arguments: argparse.Namespace, echo: TextIO) -> JobSpec:
-    """The job, with what --from and --find-lr add to it. Says what was taken."""
+    """The job, with what --from, --find-lr and the Debugger's flags add. Says what was taken."""
     more = {FIND_LR_KEY: "true"} if arguments.find_lr else {}
-    debug = DebugFlags.of(arguments)
-    if arguments.study is None:
-        return read_job_spec(arguments.job, overrides_of(arguments, more, debug))
-    found = find_study(RUNS, arguments.study)
-    trial, best = best_of(found)
-    given = dict(arguments.set)
-    taken = [f"{name} = {text}" for name, text in combine(best, given).items() if name not in given]
-    say(f"from {found.run.folder}, trial {trial.number}: {', '.join(taken) or 'nothing'}", to=echo)
-    return read_job_spec(arguments.job, overrides_of(arguments, {**best, **more}, debug))
+    if arguments.study is not None:
+        found = find_study(RUNS, arguments.study)
+        trial, best = best_of(found)
+        given = dict(arguments.set)
+        taken = [f"{name} = {text}" for name, text in combine(best, given).items()]
+        taken = [text for text in taken if text.partition(" = ")[0] not in given]
+        where = f"{found.run.folder}, trial {trial.number}"
+        say(f"from {where}: {', '.join(taken) or 'nothing'}", to=echo)
+        more = {**best, **more}
+    spec = read_job_spec(arguments.job, overrides_of(arguments, more, DebugFlags.of(arguments)))
+    if arguments.find_lr and spec.debug.is_on:
+        note = "--find-lr goes without [debugger], [profiler] and [rules]"
+        return replace(spec, debug=DebugSpec(notes=(note,)))
+    return spec
 
 
 RUN = Command(

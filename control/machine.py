@@ -20,6 +20,7 @@ PACKAGES = (
     "safetensors",
     "flask",
     "gunicorn",
+    "smdebug",
     "scikit-learn",
 )
 

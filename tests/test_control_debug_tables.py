@@ -5,31 +5,29 @@ import json
 import pytest
 from smdebug_config import as_smdebug_reads
 
-from contract.errors import SpecError, UsageError
+from contract.errors import SpecError
 from contract.hook_config import READY_REGEXES, HookConfig
 from contract.opt_ml import OptMl, read_job, write_job
 from contract.profiler_config import DETAILED, ProfilerConfig, Window
 from contract.rules import Action
-from control.debug_flags import DebugFlags
-from control.debug_spec import CLASSIC_RULES
-from control.job_spec import Overrides, read_job_spec
-from control.rule_tables import own_rule_of, rule_of
+from control.cli import main
+from control.job_spec import read_job_spec
+from control.tuning_file import read_tuning
 
-CLASSIC = sorted(CLASSIC_RULES)
 OWN = "class MyRule(Rule):\n    pass\n\nclass Other:\n    pass\n"
 
 
 @pytest.fixture
 def debug_of(tmp_path):
-    """What a job's tables ask for, with flags on top."""
+    """What a job's tables ask for."""
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").touch()
     (tmp_path / "my_rule.py").write_text(OWN)
 
-    def read(text, **flags):
+    def read(text):
         path = tmp_path / "job.toml"
         path.write_text(f'[channels]\ntrain = "pictures"\n{text}')
-        return read_job_spec(path, Overrides(debug=DebugFlags(**flags))).debug
+        return read_job_spec(path).debug
 
     return read
 
@@ -258,73 +256,42 @@ def test_operators_are_profiled_by_steps_or_by_time(debug_of, text, window):
     assert [rule.name for rule in debug.rules] == ["ProfilerReport"], "as the SDK adds it"
 
 
-def test_flags_stand_on_top_of_the_file(debug_of):
-    text = (
-        '[debugger]\ncollections = ["losses"]\nsave_interval = 7\n[rules.Overfit]\npatience = 9\n'
-    )
-    debug = debug_of(text, debug=True, profile=True, rules=(rule_of("CPUBottleneck"),))
-    assert debug.hook.parameters == {"save_interval": "7"}
-    assert {"losses", "weights", "gradients", "biases", "relu_input"} == collections(debug).keys()
-    assert sorted(rule.name for rule in debug.tensor_rules) == CLASSIC
-    assert [rule.name for rule in debug.profile_rules] == ["CPUBottleneck"]
-    (overfit,) = [rule for rule in debug.rules if rule.rule == "Overfit"]
-    assert overfit.parameters == {"patience": "9"}
-    assert debug.profiler.interval_ms == 500
-
-
-def test_flags_alone_are_enough(debug_of):
-    debug = debug_of("", debug=True, profile=True)
-    assert sorted(rule.name for rule in debug.tensor_rules) == CLASSIC
-    assert [rule.name for rule in debug.profile_rules] == ["ProfilerReport"]
-    assert debug.hook.parameters == {"save_interval": "auto"}
-
-
-@pytest.mark.parametrize(
-    ("words", "parameters", "actions"),
-    [
-        ("Overfit", {}, ()),
-        ("Overfit:patience=3,ratio_threshold=0.5", {"patience": "3", "ratio_threshold": "0.5"}, ()),
-        ("DeadRelu:tensor_regex=.*a,.*b", {"tensor_regex": ".*a,.*b"}, ()),
-        ("Overfit:actions=stop+fail", {}, (Action(name="stop"), Action(name="fail"))),
-    ],
-)
-def test_a_rule_on_the_command_line(words, parameters, actions):
-    rule = rule_of(words)
-    assert (rule.name, dict(rule.parameters), rule.actions) == (
-        words.partition(":")[0],
-        parameters,
-        actions,
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        ("Overfitt", "did you mean Overfit"),
-        ("Overfit:patience", "expected PARAMETER=VALUE after a colon"),
-        ("Overfit:patience=x", "expected a whole number"),
-    ],
-)
-def test_a_wrong_rule_on_the_command_line_is_refused(words, says):
-    with pytest.raises(UsageError, match=says):
-        rule_of(words)
-
-
-def test_an_own_rule_on_the_command_line(tmp_path):
-    path = tmp_path / "my_rule.py"
-    path.write_text(OWN)
-    rule = own_rule_of(f"{path}:MyRule:limit=3,name=a,b")
-    assert (rule.source, rule.parameters) == (str(path), {"limit": "3", "name": "a,b"})
-    for words, says in (
-        (str(path), "expected FILE.py:CLASS"),
-        (f"{path}:Mine", "has no class 'Mine'"),
-    ):
-        with pytest.raises(UsageError, match=says):
-            own_rule_of(words)
-
-
 def test_a_job_without_tables_writes_no_debug_files(tmp_path):
     write_job(tmp_path, {}, {})
     names = {path.name for path in OptMl(tmp_path).config_dir.iterdir()}
     assert not {"debughookconfig.json", "profilerconfig.json"} & names
     assert HookConfig().is_default
+
+
+def test_a_study_goes_without_the_tables_of_its_job_and_refuses_its_own(debug_of, tmp_path, capsys):
+    debug_of("[debugger]\n[rules.Overfit]\n")
+    study = tmp_path / "study.toml"
+    text = 'job = "job.toml"\n[tuning]\nobjective = "validation:loss"\nmax_jobs = 2\n'
+    study.write_text(text + "[ranges]\nlr = [0.1, 0.2]\n")
+    tuning = read_tuning(study)
+    assert tuning.job_debug.is_on
+    assert not tuning.study_job().debug.is_on
+    assert main(["tune", str(study), "--show"]) == 0
+    assert "the trials of a study go without them" in capsys.readouterr().err
+    study.write_text(text + "[ranges]\nlr = [0.1, 0.2]\n[debugger]\n")
+    with pytest.raises(SpecError, match=r"\[debugger\]: a study has neither Debugger nor profiler"):
+        read_tuning(study)
+
+
+def test_show_says_what_would_be_saved_measured_and_watched(debug_of, tmp_path, capsys):
+    debug_of("[profiler]\nfirst_steps = 50\n")
+    words = ["run", str(tmp_path / "job.toml"), "--show"]
+    rule = "VanishingGradient:threshold=1e-6,actions=stop"
+    assert main([*words, "--debug", "--rule", rule]) == 0
+    out = capsys.readouterr().out
+    assert "tensors          weights, gradients, biases; save_interval auto\n" in out
+    assert "profiler         every 500 ms; operators of 50 steps from step 0 on\n" in out
+    assert "rule             VanishingGradient threshold=1e-6; when it fires: stop\n" in out
+    assert "-m debugger rules runs/NNNN-job --config" in out
+    assert main([*words, "-o", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["hook"] is None
+    assert ProfilerConfig.from_json(plan["profiler"]).windows[DETAILED].num_steps == 50
+    assert [rule["rule"] for rule in plan["rules"]] == ["ProfilerReport"]
+    assert main([*words, "--find-lr"]) == 0
+    assert "--find-lr goes without [debugger]" in capsys.readouterr().out
