@@ -7,6 +7,7 @@ import numpy as np
 
 from contract.page import to_section, to_text
 from debugger.profile.data import CPU, GPU, GPU_MEMORY, NodeMetrics, Series
+from debugger.profile.samples import mean_of
 from debugger.profile.summary import Correlation
 from debugger.report.drawing import (
     HALF,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
 _MOST_ROWS = 64  # of a heat strip
+_MOST_PAIRS = 20
+_MANY = 16  # GPUs: their lines get fewer points
 _BINS = 20
 _SERIES = ("backward", "wait", "evaluate", "checkpoint", "features", "decode", "copy", "optimizer")
 _NO_GPU = (
@@ -97,14 +100,10 @@ def _verdict(values: Sequence[float]) -> str:
 
 
 def _draw_strips(view: View) -> str:
-    """Every GPU and every core over time, as colours."""
-    named: list[tuple[str, Series]] = []
-    for host, node in view.hosts():
-        prefix = f"{host} " if len(view.profile.system) > 1 else ""
-        for metric in (GPU, CPU):
-            names = by_number(node.of(metric))
-            named += [(prefix + name, node.of(metric)[name]) for name in names]
-    shown = named[:_MOST_ROWS]
+    """Every GPU and every core over time, as colours; of many cores their mean."""
+    named = _rows(view, cores=True)
+    is_short = len(named) <= _MOST_ROWS
+    shown = named if is_short else _rows(view, cores=False)[:_MOST_ROWS]
     if not shown:
         return ""
     tall = 20 if len(shown) <= 24 else 14
@@ -116,28 +115,39 @@ def _draw_strips(view: View) -> str:
 
     alt = "Use over time: " + ", ".join(f"{name} {s.values.mean():.0f} %" for name, s in shown)
     cells = "".join(f'<i class="swatch" style="background:var(--{name})"></i>' for name in HEATS)
-    more = f" The first {_MOST_ROWS} of {len(named)} rows." if len(named) > _MOST_ROWS else ""
+    heading = "Every GPU and core over time" if is_short else "GPUs over time, and the cores' mean"
     drawn = draw_figure(draw, alt, height=28 + tall * len(shown))
-    return (
-        f'<h3>Every GPU and core over time</h3><p class="key">0 % {cells} 100 %{more}</p>'
-        f'<div class="wide">{drawn}</div>'
-    )
+    return f'<h3>{heading}</h3><p class="key">0 % {cells} 100 %</p><div class="wide">{drawn}</div>'
+
+
+def _rows(view: View, *, cores: bool) -> list[tuple[str, Series]]:
+    """Named series of all drawn hosts; without `cores` one for all of a host's."""
+    named: list[tuple[str, Series]] = []
+    for host, node in view.hosts():
+        prefix = f"{host} " if len(view.profile.system) > 1 else ""
+        named += [(prefix + name, node.of(GPU)[name]) for name in by_number(node.of(GPU))]
+        if cores:
+            named += [(prefix + name, node.of(CPU)[name]) for name in by_number(node.of(CPU))]
+        elif mean := mean_of(node.of(CPU)):
+            named.append((f"{prefix}CPU", mean))
+    return named
 
 
 def _draw_balance(view: View) -> str:
     """For each GPU of a host how often it was used how much, one below the other."""
     hosts = [(host, node) for host, node in view.hosts() if node.of(GPU)]
     figures = "".join(_draw_shares(host, node) for host, node in hosts)
-    distances = []
+    distances: list[tuple[float, str, str]] = []
     for host, found in view.details("LoadBalancing").items():
         pairs = (found.get("distances") or {}) if isinstance(found, dict) else {}
         for first, others in pairs.items():
             distances += [
-                (to_text(str(host)), f"{to_text(str(first))} and {to_text(str(second))}",
-                 f"{distance:.3f}")
+                (float(distance), str(host), f"{first} and {second}")
                 for second, distance in others.items()
-            ]  # fmt: skip
-    table = to_table(("host", "GPUs", "distance of their histograms"), distances, texts=2)
+            ]
+    ranked = sorted(distances, key=lambda one: -one[0])[:_MOST_PAIRS]
+    rows = [(to_text(host), to_text(pair), f"{far:.3f}") for far, host, pair in ranked]
+    table = to_table(("host", "GPUs", "distance of their histograms"), rows, texts=2)
     return f'<div class="panels">{figures}</div>{table if distances else ""}'
 
 
@@ -228,6 +238,7 @@ def _draw_correlation(one: Correlation) -> str:
 
 def _draw_memory(view: View) -> str:
     hosts = [(host, node) for host, node in view.hosts() if node.of(GPU_MEMORY)]
+    points = POINTS if len(_gpus(view, GPU_MEMORY)) <= _MANY else POINTS // 3
     tall = 150
 
     def draw(figure: "Figure") -> None:
@@ -239,7 +250,7 @@ def _draw_memory(view: View) -> str:
             title_axes(axes, host, pad=6)
             for place, name in enumerate(by_number(node.of(GPU_MEMORY))[: len(_SERIES)]):
                 series = node.of(GPU_MEMORY)[name]
-                line = build_envelope(view.since_start(series.times), series.values, POINTS)
+                line = build_envelope(view.since_start(series.times), series.values, points)
                 # The first ones are wider, so that equal lines are seen below one another.
                 width = max(4.5 - 1.4 * place, 1.6)
                 axes.plot(line.times, line.high, color=ink(_SERIES[place]), linewidth=width,

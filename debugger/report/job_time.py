@@ -137,22 +137,23 @@ def _draw_step_parts(view: View) -> str:
         return ""
     shown = sorted(steps, key=lambda one: -one.mean)[:MOST_PROCESSES]
 
+    longest = max(one.mean for one in shown)
+    scale, unit = (1000, "ms") if longest < 1 else (1, "s")
+
     def draw(figure: "Figure") -> None:
         axes = add_axes(figure, 120, 6, 84, 26)
         style_axes(axes, grid="x")
         for row, one in enumerate(reversed(shown)):
             left = 0.0
             for part, seconds in one.parts.items():
-                _bar(axes, (left, row), seconds * 1000, part)
-                left += seconds * 1000
+                _bar(axes, (left, row), seconds * scale, part)
+                left += seconds * scale
             axes.annotate(to_duration(one.mean), (left, row), xytext=(8, 0), va="center",
                           textcoords="offset points", color=ink("text"))  # fmt: skip
         axes.set_yticks(range(len(shown)), [one.node for one in reversed(shown)])
         axes.set_ylim(-0.6, len(shown) - 0.4)
-        axes.set_xlim(0, max(one.mean for one in shown) * 1000 * 1.02)
-        marks = axes.get_xticks()
-        axes.set_xticks(marks, [f"{mark:g} ms" for mark in marks])
-        axes.set_xlim(0, max(one.mean for one in shown) * 1000 * 1.02)
+        axes.set_xlim(0, longest * scale * 1.02)
+        axes.xaxis.set_major_formatter(lambda mark, _: f"{mark:g} {unit}")
 
     names = [part for part in parts.PARTS_OF_STEP if any(part in one.parts for one in shown)]
     key = "".join(f"<span>{_swatch(part)}{to_text(part)}</span>" for part in names)

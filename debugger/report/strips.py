@@ -15,7 +15,7 @@ from debugger.report.view import View
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_CELLS = 120  # of a heat strip
+_CELLS, _ALL_CELLS = 120, 3200  # of a row of a heat strip at most, and of all rows together
 # What a process is doing, told by the phases of its timeline; the later ones are drawn on top.
 _DOING = (
     ("Decode", "decode"),
@@ -90,8 +90,9 @@ def draw_heat(axes: "Axes", named: Sequence[tuple[str, Series]], view: View) -> 
     style_axes(axes, grid="")
     seconds = view.profile.seconds
     boxes: dict[str, list[tuple[float, float, float]]] = {}
+    most = min(_CELLS, _ALL_CELLS // max(1, len(named)))
     for place, (_, series) in enumerate(reversed(named)):
-        cells = min(_CELLS, max(1, len(series.times)))
+        cells = min(most, max(1, len(series.times)))
         for start, length, colour in _runs(view.since_start(series.times), series, seconds, cells):
             boxes.setdefault(colour, []).append((start, place, length))
     for colour, found in boxes.items():

@@ -74,14 +74,14 @@ def tell_host(name: str, node: NodeMetrics) -> str:
             f"<b>{to_text(name)}</b> has no GPU that could be measured; {busy}, of its busiest "
             f"core {np.quantile(core.values, 0.95):.0f} %."
         )
-    cpu95, gpu95, gpu50 = (
-        float(np.quantile(cpu.values, 0.95)), float(np.quantile(gpu.values, 0.95)),
-        float(np.median(gpu.values)),
-    )  # fmt: skip
+    cpu95, gpu95 = float(np.quantile(cpu.values, 0.95)), float(np.quantile(gpu.values, 0.95))
+    gpu50 = float(np.median(gpu.values))
+    # A host whose GPUs take turns has none that is idle.
+    most = max(float(np.quantile(one.values, 0.95)) for one in node.of(GPU).values())
     busy += f", of its GPU {gpu95:.0f} % (median {gpu50:.0f} %)"
-    if gpu95 < _LOW and cpu95 < _BUSY:
+    if most < _LOW and cpu95 < _BUSY:
         verdict = "under-used: a smaller instance, or larger batches, would do"
-    elif gpu95 < _LOW:
+    elif most < _LOW:
         verdict = "probably held up by its CPU"
     elif gpu50 > _BUSY:
         verdict = "well used"
