@@ -22,7 +22,7 @@ class Lens(Protocol):
         ...
 
     def pause(self) -> None:
-        """Write what was seen."""
+        """Write what was seen. A step that has begun and not ended did not come."""
         ...
 
 

@@ -32,6 +32,7 @@ class Operators:
         self._file = file
         self._profile: Any = None
         self._steps: list[tuple[int, int]] = []  # when each began (Unix ns), its number
+        self._num_ended = 0  # of them
         self._left = MOST_EVENTS
 
     @property
@@ -57,7 +58,8 @@ class Operators:
         self._steps.append((time.time_ns(), step))
 
     def end_step(self) -> None:
-        """Nothing: operators of a GPU may still run."""
+        """Operators of a GPU may still run."""
+        self._num_ended += 1
 
     def pause(self) -> None:
         """Stop, and write what was seen."""
@@ -65,12 +67,15 @@ class Operators:
             return
         profile, self._profile = self._profile, None
         steps, self._steps = self._steps, []
+        came, self._num_ended = self._num_ended, 0  # one that began need not have come
         with _quiet():
             profile.stop()
         events = profile.profiler.kineto_results.events()
         # Marks like Optimizer.step are no operators, and our own spans say the same.
         events = [event for event in events if not event.is_user_annotation()]
-        self._file.write(_span_of(event, steps) for event in events[: self._left])
+        spans = (_span_of(event, steps) for event in events[: self._left])
+        numbers = {number for _, number in steps[:came]}
+        self._file.write(span for span in spans if span[3] in numbers)
         self._left -= len(events)
         if self.is_full:
             log.warning("warning: no more operators are recorded: %d are enough", MOST_EVENTS)

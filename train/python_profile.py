@@ -61,8 +61,10 @@ class PythonProfile:
             log.warning("warning: no more Python profiles are written: %d are enough", MOST_STEPS)
 
     def pause(self) -> None:
-        """Nothing goes on between two steps."""
-        self.end_step()
+        """Forget a step that did not come."""
+        if self._profile is not None:
+            self._profile.disable()
+            self._profile = None
 
 
 def _off_cpu_seconds() -> float:

@@ -38,9 +38,9 @@ _HOST = 1  # the process number of the host's own counters; no process of a job 
 _DIMENSIONS = {"CPUUtilization": "CPU %", "I/OWaitPercentage": "CPU waits for disks %"}
 
 
-def write_run_trace(place: ProfilePlace) -> dict[str, int]:
-    """Write trace.json.gz; how many spans are in it and how many are not. Raises OSError."""
-    trace = _RunTrace(place)
+def write_run_trace(place: ProfilePlace, *, most_spans: int = MOST_SPANS) -> dict[str, int]:
+    """Write trace.json.gz; how many spans are in it and how many are not. Raises HostError."""
+    trace = _RunTrace(place, most_spans)
     path = place.framework / TRACE_NAME
     with replacing(path) as temporary, gzip.open(temporary, "wb", _ZIP_LEVEL) as file:
         file.write(b'{"displayTimeUnit":"ms","traceEvents":[\n')
@@ -56,8 +56,8 @@ def write_run_trace(place: ProfilePlace) -> dict[str, int]:
 class _RunTrace:
     """Turns phases, which smdebug's files have as processes, into rows of real processes."""
 
-    def __init__(self, place: ProfilePlace) -> None:
-        self._place = place
+    def __init__(self, place: ProfilePlace, most_spans: int) -> None:
+        self._place, self._most_spans = place, most_spans
         self.num_spans = self.num_left_out = 0
         self._rows: dict[tuple[int, str], int] = {}
         self._base_us: int | None = None
@@ -82,7 +82,7 @@ class _RunTrace:
                 self._base_us = start_us if self._base_us is None else self._base_us
             elif event["ph"] == "M" and "name" in args:
                 phases[event["pid"]] = args["name"]
-            elif event["ph"] == "X" and self.num_spans >= MOST_SPANS:
+            elif event["ph"] == "X" and self.num_spans >= self._most_spans:
                 self.num_left_out += 1
             elif event["ph"] == "X":
                 self.num_spans += 1

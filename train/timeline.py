@@ -118,6 +118,7 @@ class RunTimeline:
         self._windows.pause()
         self._flush()
         self._contained.run(self._file.close, None)
+        self._file.give_up()  # where it was switched off
 
     def _flush(self) -> None:
         spans, self._spans = self._spans, []

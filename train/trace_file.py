@@ -95,6 +95,13 @@ class TraceFile:
             file.write(_END)
         _publish(self._path, self._process, self._last_us)
 
+    def give_up(self) -> None:
+        """Write no more; what is there stays as it is. Safe to call twice."""
+        self._pending.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def _begin(self, phase: str, start_us: int, end_us: int) -> None:
         """Have a file that may take a span and whose readers know its phase."""
         is_full = self._size > self._most or end_us >= self._until_us

@@ -1,0 +1,303 @@
+"""Whole jobs that are measured: what their files hold, read by us and by smdebug."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hosts import lay_out_hosts, run_hosts
+from profiled import (
+    agent_facts,
+    all_events,
+    assert_complete,
+    await_end,
+    lay_out_profiled,
+    of_phase,
+    place_of,
+    run_profiled,
+    run_trace,
+    ticks_of,
+)
+from smdebug_profile import as_smdebug_reads
+from training import COUNTS, REPOSITORY, WAIT_SECONDS, failure, flags
+
+from contract.files import write_json
+from contract.profiler_config import DATALOADER, DETAILED, PYTHON, ProfilerConfig, Window
+
+EPOCHS, STEPS = 2, 5  # of 36 pictures in batches of 8: the last is half a batch
+WITHIN = ("DataLoaderIter", "Copy", "Forward", "Backward(post-forward)", "Optimizer")
+TRAIN, EVAL = "Step:ModeKeys.TRAIN", "Step:ModeKeys.EVAL"
+WINDOWS = {
+    DETAILED: Window(start_step=3, num_steps=2),
+    PYTHON: Window(start_step=1, num_steps=1),
+    DATALOADER: Window(start_step=0, num_steps=2, options={"MetricsRegex": ".*"}),
+}
+
+
+@pytest.fixture(scope="module")
+def finetuned(pictures, tmp_path_factory) -> Path:
+    """A network that learned with two loader workers and both kinds of windows."""
+    base = tmp_path_factory.mktemp("finetuned")
+    config = ProfilerConfig(interval_ms=100, windows=WINDOWS)
+    changes = {"unfreeze": "all", "num_workers": "2", "epochs": str(EPOCHS)}
+    code, output = run_profiled(lay_out_profiled(base, pictures, config, **changes))
+    assert code == 0, output
+    assert "switched off" not in output
+    return base
+
+
+@pytest.fixture(scope="module")
+def seen(finetuned, tmp_path_factory) -> dict:
+    """The same, in the eyes of smdebug."""
+    return as_smdebug_reads(place_of(finetuned).folder, tmp_path_factory.mktemp("seen"))
+
+
+def test_every_step_has_its_phases_once(finetuned):
+    events = all_events(place_of(finetuned))
+    for phase in (TRAIN, *WITHIN):
+        assert [event.step for event in of_phase(events, phase)] == list(range(EPOCHS * STEPS))
+    evaluations = EPOCHS + 1  # and the test split; each is one batch
+    assert [event.step for event in of_phase(events, EVAL)] == list(range(evaluations))
+    counts = Counter(event.phase for event in events)
+    assert counts["Epoch"] == counts["Checkpoint"] == EPOCHS
+    assert counts["DataLoaderIterInitialize"] == EPOCHS
+    assert counts["Evaluate"] == evaluations
+    assert counts["Decode"] == len(COUNTS)
+
+
+def test_a_step_lasts_from_the_wait_for_its_batch_to_its_update(finetuned):
+    events = all_events(place_of(finetuned))
+    for number, step in enumerate(of_phase(events, TRAIN)):
+        parts = [
+            event for event in events if event.step == number and event.phase in WITHIN
+        ]  # in the order of their starts
+        assert [event.phase for event in parts] == list(WITHIN)
+        assert parts[0].start_us == step.start_us
+        assert parts[-1].end_us <= step.end_us
+        assert all(one.end_us <= two.start_us for one, two in itertools.pairwise(parts))
+    for epoch, one in enumerate(of_phase(events, "Epoch")):
+        inside = [event for event in of_phase(events, TRAIN) if one.start_us <= event.start_us]
+        assert inside[0].step == epoch * STEPS
+        assert one.args["epoch"] == epoch + 1
+
+
+def test_workers_make_batches_in_processes_of_their_own(finetuned):
+    events = all_events(place_of(finetuned))
+    workers = of_phase(events, "DataLoaderWorker")
+    (main,) = {event.args["pid"] for event in of_phase(events, TRAIN)}
+    pids = {event.args["pid"] for event in workers}
+    assert len(pids) == 2 * EPOCHS  # a loader an epoch, each with two
+    assert main not in pids
+    workers.sort(key=lambda event: event.args["batch"])
+    assert [event.args["batch"] for event in workers] == list(range(EPOCHS * STEPS))
+    for worker, wait in zip(workers, of_phase(events, "DataLoaderIter"), strict=True):
+        assert worker.end_us <= wait.end_us  # made before it came
+    start = of_phase(events, "DataLoaderIterInitialize")[0]
+    assert (start.args["num_workers"], start.args["pin_memory"]) == (2, False)
+
+
+def test_pictures_are_counted_where_they_are_decoded(finetuned):
+    decoded = of_phase(all_events(place_of(finetuned)), "Decode")
+    expected = {split: count * 3 for split, count in COUNTS.items()}
+    assert {event.args["split"]: event.args["num_images"] for event in decoded} == expected
+    assert all(event.step == -2 for event in decoded if event.args["split"] != "test")
+
+
+def test_smdebug_reads_every_line_and_every_span(finetuned, seen):
+    place = place_of(finetuned)
+    lines = [line for lines in ticks_of(place).values() for line in lines]
+    assert len(seen["lines"]) == len(lines)
+    assert {tuple(line[:4]) for line in seen["lines"]} == {
+        (line["NodeId"], line["Type"], line["Name"], line["Dimension"]) for line in lines
+    }
+    ours = [
+        (event.phase, event.name, event.start_us, event.end_us, event.args["pid"])
+        for event in all_events(place)
+    ]
+    assert sorted(map(tuple, (one[:5] for one in seen["events"]))) == sorted(ours)
+    assert {one[5] for one in seen["events"]} == {"algo-1-0"}
+    assert {*WITHIN, TRAIN} <= set(seen["of_step_1"])
+
+
+def test_smdebugs_analyses_work_on_all_of_it(finetuned, seen):
+    events = all_events(place_of(finetuned))
+    steps = of_phase(events, TRAIN)
+    mean = sum(event.end_us - event.start_us for event in steps) / len(steps)
+    assert seen["step_means"][TRAIN] == pytest.approx(mean)
+    assert seen["frame"][TRAIN] == seen["loader_calls"] == EPOCHS * STEPS
+    assert seen["loader_starts"] == ["_MultiProcessingDataLoaderIter.__init__"] * EPOCHS
+    assert seen["merged"] == len(events)
+    times = sorted(ticks_of(place_of(finetuned)))
+    assert seen["job_seconds"] == pytest.approx(times[-1] - times[0], abs=0.01)
+
+
+def test_a_window_of_operators_holds_what_its_steps_computed_and_nothing_else(finetuned):
+    events = all_events(place_of(finetuned))
+    operators = of_phase(events, "cpu_functions")
+    assert {event.step for event in operators} == {3, 4}
+    by_step = {
+        step: Counter(event.name for event in operators if event.step == step) for step in (3, 4)
+    }
+    assert by_step[3]["aten::conv2d"] == by_step[4]["aten::conv2d"] == 26  # of a squeezenet1_1
+    steps = {event.step: event for event in of_phase(events, TRAIN)}
+    forward = {event.step: event for event in of_phase(events, "Forward")}
+    for event in operators:
+        assert event.start_us >= steps[event.step].start_us - 1000
+        assert event.args["device"] == "cpu"
+    convolutions = [event for event in operators if event.name == "aten::conv2d"]
+    for event in convolutions:  # two clocks: within a millisecond
+        around = forward[event.step]
+        assert around.start_us - 1000 <= event.start_us <= event.end_us <= around.end_us + 1000
+
+
+def test_a_window_of_python_holds_the_functions_of_its_step(seen):
+    assert {"train_step", "_update", "backward"} <= set(seen["functions"])
+    assert "export_bundle" not in seen["functions"]
+
+
+def test_the_trace_of_the_run_names_its_rows(finetuned):
+    place = place_of(finetuned)
+    trace = run_trace(place)
+    spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    assert len(spans) == len(all_events(place)) == trace["otherData"]["spans"]
+    names = {
+        (event["name"], event["args"]["name"])
+        for event in trace["traceEvents"]
+        if event["ph"] == "M" and "name" in event["args"]
+    }
+    rows = ("epochs", "steps", "phases of a step", "around the steps")
+    assert {("thread_name", row) for row in rows} <= names
+    assert ("process_name", "algo-1 process 0") in names
+    assert ("process_name", "algo-1 process 0: loader worker") in names
+    counters = {event["name"] for event in trace["traceEvents"] if event["ph"] == "C"}
+    assert {"CPU %", "MemoryUsedPercent"} <= counters
+
+
+def test_the_job_is_measured_to_its_last_second_and_so_is_measuring(finetuned):
+    place = place_of(finetuned)
+    assert_complete(place)
+    times, events = sorted(ticks_of(place)), all_events(place)
+    assert times[-1] > events[-1].end_us / 1e6
+    facts = agent_facts(place)
+    assert facts["ticks"] == len(times)
+    assert facts["system_bytes"] == sum(path.stat().st_size for path in place.system_files())
+    assert facts["timeline_bytes"] == sum(path.stat().st_size for path in place.closed_timelines())
+    assert 0 < facts["cpu_share"] < 1
+
+
+def test_a_head_on_features_has_spans_of_its_pass(pictures, tmp_path):
+    code, output = run_profiled(lay_out_profiled(tmp_path, pictures, epochs="3"))
+    assert code == 0, output
+    place = place_of(tmp_path)
+    assert_complete(place)
+    events = all_events(place)
+    assert [event.args["split"] for event in of_phase(events, "FeaturePass")] == list(COUNTS)
+    for phase in (TRAIN, *WITHIN):
+        assert [event.step for event in of_phase(events, phase)] == list(range(3 * STEPS))
+    assert len(of_phase(events, EVAL)) == 3 + 1
+    assert of_phase(events, "DataLoaderWorker") == []
+
+
+def test_a_job_that_fails_leaves_a_whole_profile(pictures, tmp_path):
+    changes = {"unfreeze": "all", "lr": "9.9", "optimizer": "sgd", "epochs": "5"}
+    code, output = run_profiled(lay_out_profiled(tmp_path, pictures, **changes))
+    assert code == 2, output
+    assert "training diverged" in failure(tmp_path / "output")
+    assert_complete(place_of(tmp_path))
+    assert of_phase(all_events(place_of(tmp_path)), TRAIN)
+
+
+def start(base: Path) -> "subprocess.Popen[str]":
+    """The job, under way."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("SAGEMAKER")}
+    own = {"PYTHONPATH": str(REPOSITORY), "SAGEMAKER_BASE_DIR": str(base), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "train"],
+        env={**clean, **own},
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_is_ended_leaves_a_whole_profile(pictures, tmp_path, number):
+    changes = {"epochs": "9999", "early_stopping_patience": "0"}
+    base = lay_out_profiled(tmp_path, pictures, **changes)
+    with start(base) as job:
+        assert job.stdout is not None
+        while "validation:loss" not in job.stdout.readline():
+            assert job.poll() is None
+        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        (agent,) = [pid for pid in children if "host_agent" in command_of(int(pid))]
+        job.send_signal(number)
+        job.communicate(timeout=WAIT_SECONDS)
+    await_end(int(agent))
+    assert_complete(place_of(base))
+    events = all_events(place_of(base))
+    assert min(ticks_of(place_of(base))) < events[0].start_us / 1e6  # before pictures are read
+    steps = of_phase(events, TRAIN)
+    assert [event.step for event in steps] == list(range(len(steps)))
+    assert len(steps) >= STEPS or number == signal.SIGKILL  # its last second may be lost
+
+
+def command_of(pid: int) -> str:
+    """The words of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def test_several_processes_write_a_timeline_each(pictures, tmp_path):
+    (base,) = lay_out_hosts(
+        tmp_path,
+        [{name: pictures / name for name in COUNTS}],
+        processes_per_host="2",
+        unfreeze="all",
+        epochs="1",
+    )
+    config = ProfilerConfig(interval_ms=200).to_json()
+    write_json(base / "input" / "config" / "profilerconfig.json", config)
+    ((code, output),) = run_hosts([base])
+    assert code == 0, output
+    place = place_of(base)
+    assert_complete(place)
+    assert {path.name.split("_")[1] for path in place.closed_timelines()} == {
+        "0-algo-1",
+        "1-algo-1",
+    }
+    steps = of_phase(all_events(place), TRAIN)
+    assert Counter(event.step for event in steps) == dict.fromkeys(range(STEPS), 2)
+    assert len({event.args["pid"] for event in steps}) == 2
+    names = [
+        event["args"]["name"]
+        for event in run_trace(place)["traceEvents"]
+        if event["name"] == "process_name"
+    ]
+    assert {"algo-1 process 0", "algo-1 process 1", "host algo-1"} <= set(names)
+
+
+def test_a_job_that_asks_for_nothing_loads_and_leaves_nothing(pictures, tmp_path):
+    script = (
+        "import sys, threading\n"
+        "from train.main import run\n"
+        "assert run(sys.argv[1:]) == 0\n"
+        "names = ('psutil', 'smdebug', 'train.timeline', 'train.trace_file')\n"
+        "print('loaded', [name for name in names if name in sys.modules])\n"
+        "print('threads', threading.active_count())\n"
+    )
+    words = flags(pictures, tmp_path, epochs="1")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("loaded []\nthreads 1\n")
+    assert not list(tmp_path.rglob("*profiler*"))
