@@ -12,9 +12,8 @@ COLUMN = 68  # characters of the last column; what is longer goes on below
 
 
 def rule_line(result: RuleResult) -> str:
-    """`rule VanishingGradient: IssuesFound at step 40: ...`."""
-    at = _at(result)
-    return f"rule {result.name}: {result.status}{at}: {sentence(result)}"
+    """`rule VanishingGradient: IssuesFound at step 40 of TRAIN: ...`."""
+    return f"rule {result.name}: {result.status}{at_step(result)}: {sentence(result)}"
 
 
 def sentence(result: RuleResult) -> str:
@@ -35,6 +34,7 @@ def summary_of(result: RuleResult) -> dict[str, Any]:
         "rule": result.rule,
         "status": result.status,
         "step": result.findings[0].step if result.findings else None,
+        "mode": result.findings[0].mode if result.findings else "",
         "num_findings": result.num_findings,
         "summary": sentence(result),
     }
@@ -44,7 +44,7 @@ def rule_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Rules with status, the first step that they fired at, and why."""
     rows: list[tuple[str, ...]] = []
     for one in summaries:
-        step = "-" if one.get("step") is None else str(one["step"])
+        step = "-" if one.get("step") is None else f"{one.get('mode', '')} {one['step']}".strip()
         first, *more = textwrap.wrap(str(one.get("summary", "")), COLUMN) or [""]
         rows.append((str(one["name"]), str(one["status"]), step, first))
         rows += [("", "", "", line) for line in more]
@@ -80,11 +80,11 @@ def _finding_lines(result: RuleResult) -> list[str]:
     if not result.findings:
         return [f"{result.name}: {sentence(result)}"]
     first = result.findings[0]
-    where = f"step {first.step}{f' ({first.mode})' if first.mode else ''}"
+    where = f"at step {first.step} ({first.mode})" if first.mode else f"in window {first.step}"
     more = result.num_findings - 1
     times = f", and {more:,} more time{'s' if more > 1 else ''}" if more > 0 else ""
     said = sentence(result)
-    lines = [f"{result.name}, first at {where}{times}", *_wrapped("seen:", said)]
+    lines = [f"{result.name}, first {where}{times}", *_wrapped("seen:", said)]
     is_known = first.value is not None and first.threshold is not None
     if is_known and first.tensor not in said:
         of = f" of {first.tensor}" if first.tensor else ""
@@ -105,8 +105,7 @@ def _wrapped(label: str, text: str) -> list[str]:
     )
 
 
-def _at(result: RuleResult) -> str:
-    if not result.findings:
-        return ""
-    first = result.findings[0]
-    return f" at step {first.step}" if first.mode else ""
+def at_step(result: RuleResult) -> str:
+    """` at step 3 of EVAL`: where it fired first; empty where steps mean nothing."""
+    first = result.findings[0] if result.findings else None
+    return f" at step {first.step} of {first.mode}" if first and first.mode else ""

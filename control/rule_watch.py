@@ -25,7 +25,7 @@ from contract.rule_result import RULE_OUTPUT, RuleResult
 from contract.rules import FAIL, STOP, RuleSpec
 from control.child import KILLED_SECONDS, POLL_SECONDS, Child, Signals, our_variables, start_child
 from control.leash import leashed
-from control.rule_text import rule_line, sentence
+from control.rule_text import at_step, rule_line, sentence
 
 DEBUGGER = (sys.executable, "-m", "debugger")
 CONFIG_NAME, LOG_NAME = "rule-configs.json", "rules.log"  # in the run's folder
@@ -241,7 +241,7 @@ class RuleWatch:
         result = self._results.get(name)
         if result is None or not result.findings:
             return f"rule {name}: {self._reasons[name]}"
-        return f"rule {name} at step {result.findings[0].step}: {sentence(result)}"
+        return f"rule {name}{at_step(result)}: {sentence(result)}"
 
 
 def _mark_end(base: Path) -> None:

@@ -48,7 +48,8 @@ def curves(tmp_path):
 
 def test_a_line_names_rule_status_step_and_evidence_and_is_one_line():
     assert (
-        rule_line(FOUND) == "rule Overfit: IssuesFound at step 4: the validation loss is 35 % above"
+        rule_line(FOUND)
+        == "rule Overfit: IssuesFound at step 4 of EVAL: the validation loss is 35 % above"
     )
     assert rule_line(BLIND) == "rule Dead: Error: no tensor matches x"
 
@@ -56,7 +57,7 @@ def test_a_line_names_rule_status_step_and_evidence_and_is_one_line():
 def test_the_table_has_a_row_a_rule():
     rows = rule_table([summary_of(one) for one in (FOUND, FINE, BLIND)]).splitlines()
     assert [row.split()[:3] for row in rows[1:]] == [
-        ["Overfit", "IssuesFound", "4"],
+        ["Overfit", "IssuesFound", "EVAL"],
         ["Gone", "NoIssuesFound", "-"],
         ["Dead", "Error", "-"],
     ]

@@ -45,6 +45,7 @@ FIRED = RuleResult(
     findings=(Finding(step=40, mode="TRAIN", message="the gradient is gone"),),
     num_findings=1,
 )
+FINDING = "rule Vanishing at step 40 of TRAIN: the gradient is gone"
 FINE = RuleResult(name="Vanishing", rule="VanishingGradient", status="NoIssuesFound", datapoints=7)
 
 
@@ -79,7 +80,7 @@ def acts(action):
 def test_a_finding_is_a_line_of_the_job_and_the_summary_is_in_its_record(run):
     result, shown = run("import time; time.sleep(0.5)", says(FIRED) + "wait()\n" + says(FIRED))
     assert (result.status, result.failure_reason) == ("Completed", None)
-    line = "rule Vanishing: IssuesFound at step 40: the gradient is gone"
+    line = "rule Vanishing: IssuesFound at step 40 of TRAIN: the gradient is gone"
     assert shown.splitlines().count(line) == 1
     assert line in (result.folder / "train.log").read_text().splitlines()
     assert read_run(result.folder).rules == [
@@ -88,6 +89,7 @@ def test_a_finding_is_a_line_of_the_job_and_the_summary_is_in_its_record(run):
             "rule": "VanishingGradient",
             "status": "IssuesFound",
             "step": 40,
+            "mode": "TRAIN",
             "num_findings": 1,
             "summary": "the gradient is gone",
         }
@@ -97,14 +99,18 @@ def test_a_finding_is_a_line_of_the_job_and_the_summary_is_in_its_record(run):
 def test_stop_asks_the_job_to_end_and_names_the_rule(run):
     result, _ = run(PATIENT_JOB, "time.sleep(0.5)\n" + says(FIRED) + acts("stop") + "wait()\n")
     assert result.status == "Stopped"
-    assert result.failure_reason == ("stopped by rule Vanishing at step 40: the gradient is gone")
+    assert result.failure_reason == (
+        "stopped by rule Vanishing at step 40 of TRAIN: the gradient is gone"
+    )
     assert result.metrics == {"test:accuracy": 0.25}, "it ended politely"
 
 
 def test_fail_lets_the_job_run_on_and_counts_it_as_failed(run):
     result, _ = run("import time; time.sleep(0.5)", says(FIRED) + acts("fail") + "wait()\n")
     assert result.status == read_run(result.folder).status == "Failed"
-    assert result.failure_reason.startswith("rule Vanishing at step 40: the gradient is gone")
+    assert result.failure_reason.startswith(
+        "rule Vanishing at step 40 of TRAIN: the gradient is gone"
+    )
     assert "the training itself completed" in result.failure_reason
 
 
