@@ -178,6 +178,7 @@ def _name_lines(axes: "Axes", ends: list[tuple[float, float, str, str]]) -> None
     """Each line's name at the right edge, in its colour, pushed apart where they would overlap."""
     if not ends:
         return
+    axes.get_ylim()  # matplotlib finds the limits only now, and the transformation needs them
     to_display = axes.transData.transform
     to_fraction = axes.transAxes.inverted().transform
     right = max(step for _, step, _, _ in ends)
