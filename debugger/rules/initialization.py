@@ -8,8 +8,8 @@ import numpy as np
 from contract.rule_result import Finding
 from contract.tensor_rules import POOR_WEIGHT_INITIALIZATION
 from debugger.rules.losses import LOSSES, Losses
-from debugger.rules.rule import TensorRule, asks_for
-from debugger.saved import GRADIENT, Moment, Values
+from debugger.rules.rule import TensorRule, asks_for, counted
+from debugger.saved import GRADIENT, Moment, Values, matches
 
 GRADIENTS = "gradients"
 
@@ -56,6 +56,7 @@ class PoorWeightInitialization(TensorRule):
         self.fine_tuning: bool | None = None  # None: nobody knows
         self._losses = Losses(self.saved, lambda step: self.saved.select(step, [LOSSES]))
         self._tested: set[str] = set()
+        self._seen = 0  # steps that were early enough
         self._first: dict[str, int] = {}  # mode -> its first saved step
 
     def look(self, moment: Moment) -> Finding | None:
@@ -63,25 +64,45 @@ class PoorWeightInitialization(TensorRule):
         if moment.mode not in ("TRAIN", "GLOBAL") or moment.mode_step >= self._until(moment.mode):
             return None
         self._losses.advance(moment.step)
+        self._seen += 1
         findings = [self._inputs(moment), self._gradients(moment), self._loss(moment)]
         self.datapoints += bool(self._tested)
         return next((one for one in findings if one is not None), None)
+
+    def missing(self) -> str:
+        """One of the three kinds of tensors, at whatever step."""
+        return "" if any(map(self._is_looked_at, self.saved.all_names)) else self.nothing_saved()
 
     def nothing_saved(self) -> str:
         """None of the three."""
         regex = ".*relu_input|.*ReLU_input"
         return f"{asks_for('relu_input', 'inputs of activations', regex)}, or gradients, or losses"
 
+    def shortage(self) -> str:
+        """Steps at the beginning."""
+        if self._tested:
+            return ""
+        return (
+            f"{counted(self._seen, 'step')} of the first {self.count('steps')} saved, and no test "
+            f"could be done ({self._absent()}); for this rule save_steps = [0, 1, 2, ...] is best"
+        )
+
     def remarks(self) -> str:
         """Which tests could not be done."""
+        return f"not tested: {self._absent()}" if self._tested and self._absent() else ""
+
+    def _absent(self) -> str:
         wanted = {
             "relu_input": f"fewer than two tensors match {self.values['activation_inputs_regex']}",
             GRADIENTS: "the network is fine-tuned, or no gradients were saved",
-            LOSSES: f"fewer than {self.count('patience') + 1} losses in the first "
-            f"{self.count('steps')} steps",
+            LOSSES: f"fewer than {self.count('patience') + 1} losses",
         }
-        absent = [why for test, why in wanted.items() if test not in self._tested]
-        return f"not tested: {'; '.join(absent)}" if self.datapoints and absent else ""
+        return "; ".join(why for test, why in wanted.items() if test not in self._tested)
+
+    def _is_looked_at(self, name: str) -> bool:
+        regexes = [f"^{GRADIENT}", *self.texts("activation_inputs_regex")]
+        collections = (LOSSES, "relu_input")
+        return matches(name, regexes) or any(self.saved.is_in(name, one) for one in collections)
 
     def _until(self, mode: str) -> int:
         if mode not in self._first:

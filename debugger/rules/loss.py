@@ -82,7 +82,10 @@ class LossNotDecreasing(TensorRule):
         """Two losses far enough apart."""
         if self._has_reference or not self.datapoints:
             return ""
-        return f"no two losses were saved that are {self.count('num_steps')} steps apart"
+        return (
+            f"no two losses of mode {self._mode()} were saved that are {self.count('num_steps')} "
+            "steps of it apart; a smaller num_steps needs fewer"
+        )
 
     def _names(self, step: int) -> list[str]:
         collections = self.texts("collection_names")
@@ -90,10 +93,12 @@ class LossNotDecreasing(TensorRule):
             collections.append(LOSSES)
         return self.saved.select(step, collections, self.texts("tensor_regex"))
 
+    def _mode(self) -> str:
+        modes = self._losses.modes()
+        return str(self.values["mode"] or next((one for one in MODES if one in modes), MODES[0]))
+
     def _judge(self) -> Finding | None:
-        mode = str(self.values["mode"] or next(
-            (one for one in MODES if one in self._losses.modes()), MODES[0]
-        ))  # fmt: skip
+        mode = self._mode()
         worst: tuple[float, Finding] | None = None
         for name, points in self._losses.of(mode).items():
             for position in range(self._judged.get((mode, name), 0), len(points)):
