@@ -21,6 +21,7 @@ class HostWork:
     kind: str  # "training steps" or "feature pass"
     seconds: dict[str, float]  # by host: the mean step, or the whole pass; without waiting
     total_seconds: float  # of the slowest host, in all
+    whole_seconds: float  # the mean step with its waiting, or the whole pass
 
     @property
     def slowest(self) -> str:
@@ -40,10 +41,10 @@ class HostWork:
 
     @property
     def gain_percent(self) -> float:
-        """What the work would save if the slowest were like the mean of the others."""
+        """Of a step, or of the pass: what is saved if the slowest were like the others' mean."""
         others = [one for host, one in self.seconds.items() if host != self.slowest]
-        slowest = self.seconds[self.slowest]
-        return 100.0 * (1 - float(np.mean(others)) / slowest) if slowest > 0 else 0.0
+        saved = self.seconds[self.slowest] - float(np.mean(others))
+        return 100.0 * saved / self.whole_seconds if self.whole_seconds > 0 else 0.0
 
 
 def read_host_work(facts: Facts) -> tuple[HostWork, ...]:
@@ -65,7 +66,7 @@ def slow_host(facts: Facts) -> HostWork | None:
 
 
 def _steps(facts: Facts) -> HostWork | None:
-    """In the optimizer all processes wait for one another's gradients: the rest is a host's own."""
+    """A host's own part of training."""
     own: dict[str, list[float]] = {}
     total: dict[str, float] = {}
     for one in facts.training:
@@ -73,13 +74,18 @@ def _steps(facts: Facts) -> HostWork | None:
             continue
         # A host that is held up now and then has a good median; the others wait all the same. The
         # first step prepares everything and is left out.
-        work = (one.seconds - one.parts.get(summary.OPTIMIZER, 0.0))[1:]
+        work = one.own[1:]
         own.setdefault(one.host, []).append(float(work.mean()))
         total[one.host] = max(total.get(one.host, 0.0), float(work.sum()))
     seconds = {host: max(found) for host, found in own.items()}
     if not seconds:
         return None
-    return HostWork(kind="training steps", seconds=seconds, total_seconds=max(total.values()))
+    return HostWork(
+        kind="training steps",
+        seconds=seconds,
+        total_seconds=max(total.values()),
+        whole_seconds=max(float(one.seconds.mean()) for one in facts.training),
+    )
 
 
 def _features(facts: Facts) -> HostWork | None:
@@ -91,4 +97,7 @@ def _features(facts: Facts) -> HostWork | None:
             seconds[host] = max(seconds.get(host, 0.0), float((ends - starts).sum()))
     if not seconds:
         return None
-    return HostWork(kind="feature pass", seconds=seconds, total_seconds=max(seconds.values()))
+    longest = max(seconds.values())
+    return HostWork(
+        kind="feature pass", seconds=seconds, total_seconds=longest, whole_seconds=longest
+    )

@@ -54,8 +54,8 @@ class Loading:
 
     @property
     def own_seconds(self) -> float:
-        """The mean step without its optimizer, where several processes wait for the slowest."""
-        return self.step_seconds - self.steps.total(summary.OPTIMIZER) / len(self.steps)
+        """The mean step without those parts in which several processes wait for the slowest."""
+        return float(self.steps.own.mean())
 
     @property
     def wait_percent(self) -> float:
@@ -80,10 +80,12 @@ class Loading:
 
     @property
     def workers_busy_percent(self) -> float | None:
-        """The share of the time of steps in which a worker, on average, makes a batch."""
+        """The share of the time of steps in which a worker, on average, makes a batch; without
+        the time in which workers start."""
         if not self.workers or not len(self.loads):
             return None
-        return min(100.0, 100.0 * float(self.loads.sum()) / (self.workers * self.steps.total()))
+        seconds = max(self.steps.total() - self.starting, 1e-9)
+        return min(100.0, 100.0 * float(self.loads.sum()) / (self.workers * seconds))
 
     @property
     def start_percent(self) -> float:

@@ -110,8 +110,8 @@ def _why(
             f"; the host's CPU was {in_percent(cpu)} busy, usually {in_percent(usual)}: "
             "something else ran there"
         )
-    if part == summary.OPTIMIZER and len(facts.training) > 1:
-        return ": it waited for the other processes' gradients"
+    if part not in summary.OWN_PARTS and len(facts.training) > 1:
+        return ": it waited for the other processes"
     return "" if cpu is None else f"; the host's CPU was {in_percent(cpu)} busy, as usual"
 
 

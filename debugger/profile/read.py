@@ -41,6 +41,7 @@ def read_profile(folders: Sequence[Path]) -> Profile:
     Bad files and lines never stop it: they are left out and named in `Profile.notes`. A million
     lines of metrics take about 2 s, a million events 5 s and 200 MB.
     """
+    folders = tuple({folder.resolve(): folder for folder in folders}.values())  # each once
     system_files = [found for folder in folders for found in find_system_files(folder)]
     with _no_collections():
         system, system_notes = read_system_files([path for _, path in system_files])
@@ -58,7 +59,7 @@ def read_profile(folders: Sequence[Path]) -> Profile:
         has_ended=bool(folders) and all(_has_ended(folder) for folder in folders),
         notes=(*system_notes, *event_notes),
         cpu_limits=_cpu_limits(folders),
-        folders=tuple(folders),
+        folders=folders,
     )
 
 

@@ -46,6 +46,12 @@ class Steps:
         """(N,) Unix seconds."""
         return self.starts + self.seconds
 
+    @property
+    def own(self) -> FloatArray:
+        """(N,) seconds of summary.OWN_PARTS; all of the step where its parts are not known."""
+        known = [self.parts[name] for name in summary.OWN_PARTS if name in self.parts]
+        return np.sum(known, axis=0) if known else self.seconds
+
     def __len__(self) -> int:
         return len(self.starts)
 

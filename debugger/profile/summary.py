@@ -18,6 +18,9 @@ EVALUATION, CHECKPOINTS = "evaluation", "checkpoints"
 FEATURES, DECODING = "feature pass", "decoding"
 START_UP, BETWEEN, FINALIZATION = "before the first step", "between steps", "after the last step"
 PARTS_OF_STEP = (WAIT, COPY, FORWARD, BACKWARD, OPTIMIZER, REST)
+# What a process does for itself. In the optimizer those of a job wait for one another's gradients,
+# and in the rest for their decision to go on.
+OWN_PARTS = (WAIT, COPY, FORWARD, BACKWARD)
 PARTS = (*PARTS_OF_STEP, BETWEEN, EVALUATION, CHECKPOINTS, FEATURES, DECODING, START_UP,
          FINALIZATION)  # fmt: skip
 
@@ -140,7 +143,7 @@ class HostUse:
     read_bytes: float | None  # from disks
     written_bytes: float | None
     step_mean: float | None  # seconds of a training step, on average
-    own_mean: float | None  # ... of it that is this host's own work: no optimizer, where all wait
+    own_mean: float | None  # ... of it that is this host's own work: OWN_PARTS
     wait_percent: float | None
     cpu: Series | None  # mean over cores, for a curve
     gpu: Series | None

@@ -53,7 +53,6 @@ def judge_steps(facts: Facts, parameters: BatchSize) -> Verdict:
             sentence=f"training steps are {in_percent(share)} of the job only",
             datapoints=sum(len(one) for one in known),
         )
-    # Others wait for the slowest process in their optimizer, which no batch size changes.
     larger = min((_larger(facts, one) for one in known), key=lambda one: one.gain)
     sentence = f"{_said(larger)}{_cpu_use(facts, larger.steps)}"
     has_fired = larger.gain >= LEAST_GAIN
@@ -82,7 +81,9 @@ def _share_of_job(facts: Facts) -> float:
 
 def _larger(facts: Facts, steps: Steps) -> _Larger:
     total = steps.total()
-    once = steps.total(summary.OPTIMIZER, summary.REST) / total
+    # Several processes wait for one another there, which no batch size changes.
+    is_alone = len(facts.training) == 1
+    once = steps.total(summary.OPTIMIZER, summary.REST) / total if is_alone else 0.0
     passes = steps.total(summary.FORWARD, summary.BACKWARD) / total
     cost = picture_cost(facts, steps)
     if cost is not None and cost.ratio > 1:
@@ -138,6 +139,11 @@ def _said(larger: _Larger) -> str:
             f"and {in_seconds(cost.larger_seconds)} in the evaluation's batches of "
             f"{cost.larger_batch}; {in_percent(100 * larger.overhead)} of a step does not grow "
             "with the batch"
+        )
+    if not larger.overhead:
+        return (
+            "what a larger batch would save cannot be told: the processes wait for one another, and "
+            "no evaluation has larger batches"
         )
     return (
         f"optimizer and overhead, which do not grow with the batch, are "

@@ -190,8 +190,8 @@ def _host_finding(facts: Facts, slow: HostWork, parameters: LoadBalancing) -> Fi
             f"that of {fastest} ({in_seconds(slow.seconds[fastest])}), which waits for it{cpu}"
         ),
         advice=(
-            f"look at {slowest}: other programs, a slower CPU or disk; replaced by a host like the "
-            f"others, a step of the job is {in_percent(slow.gain_percent)} shorter"
+            f"look at {slowest}: other programs, a slower CPU or disk; with a host like the others "
+            f"in its place, {each} is {in_percent(slow.gain_percent)} shorter"
         ),
     )
 
