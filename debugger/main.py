@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from contract.errors import JobError, KennelError, UsageError
 from contract.rule_result import RULE_OUTPUT
 from contract.rules import RuleSpec
+from debugger.guard import guarded
 from debugger.options import parse
 
 log = logging.getLogger("debugger")
@@ -24,6 +25,7 @@ CLASSIC_RULES = (
     "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LossNotDecreasing",
 )  # fmt: skip
 PROFILER_REPORT = "ProfilerReport"
+BROKEN, INTERRUPTED = 70, 130  # exit codes: a mistake of ours (EX_SOFTWARE), Ctrl-C
 Command = Callable[[argparse.Namespace, TextIO], int]
 
 
@@ -32,13 +34,22 @@ def main(words: Sequence[str]) -> int:
     # A user's rule may print: stdout belongs to the answer.
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr), _log_to_stderr():
-        try:
-            arguments = parse(words)
-            return COMMANDS[arguments.command](arguments, answers)
-        except KennelError as error:
-            log.debug("traceback", exc_info=True)
-            sys.stderr.write(f"debugger: {error}\n")
-            return error.exit_code
+        ended = guarded("the command", lambda: _run(words, answers))
+        if ended.value is None:
+            sys.stderr.write(f"debugger: {ended.error}\n")
+        return BROKEN if ended.value is None else ended.value
+
+
+def _run(words: Sequence[str], answers: TextIO) -> int:
+    try:
+        arguments = parse(words)
+        return COMMANDS[arguments.command](arguments, answers)
+    except KennelError as error:
+        log.debug("traceback", exc_info=True)
+        sys.stderr.write(f"debugger: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _rules(arguments: argparse.Namespace, answers: TextIO) -> int:

@@ -18,6 +18,7 @@ DebugRuleConfiguration.
 
 import ast
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,17 +28,26 @@ from typing import Any, TextIO
 from contract.errors import SpecError
 from contract.files import read_json, write_bytes, write_text
 from contract.opt_ml import DEFAULT_BASE, PROCESSING_CONFIG, base_dir
-from contract.rules import RuleSpec, kind_of
+from contract.rule_request import (
+    ACTIONS,
+    INVOKE,
+    OTHER_TRIAL,
+    SOURCE,
+    STOP_TRAINING,
+    rule_of_request,
+)
+from contract.rules import STOP, RuleSpec, kind_of
 from debugger.evaluate import Request, evaluate
 from debugger.folders import S3
-from debugger.tensors import read_object
+from debugger.tensors import read_object, stop_training
+
+log = logging.getLogger(__name__)
 
 MESSAGE = Path("output") / "message"
 MESSAGE_BYTES = 1024
 OUTPUT = Path("processing") / "output" / "rule"
 INPUT = "Tensors"
 STOP_VARIABLE = "SAGEMAKER_ENV_RULE_STOP_SIGNAL_FILE"
-_OTHER = "other_trial_"
 _RANGE = ("start_step", "end_step")
 _NO_STEP = 2**62
 
@@ -51,6 +61,7 @@ class ProcessingJob:
     spec: RuleSpec
     steps: range | None
     stop_file: Path | None
+    stops: str  # beginning of the training job's name that a rule stops
 
 
 def run_processing(answers: TextIO, environment: Mapping[str, str] = os.environ) -> int:
@@ -69,6 +80,8 @@ def run_processing(answers: TextIO, environment: Mapping[str, str] = os.environ)
     def emit(event: Mapping[str, Any]) -> None:
         if event["event"] == "result":
             said["details"] = str(event["result"]["details"])
+        elif event["action"] == STOP:
+            _stop(job)
         answers.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
         answers.flush()
 
@@ -101,9 +114,9 @@ def read_processing(base: Path, environment: Mapping[str, str]) -> ProcessingJob
         raise SpecError(
             f"{base / PROCESSING_CONFIG}: expected an input {INPUT}, got {sorted(inputs)}"
         )
-    rule = given.get("rule_to_invoke")
+    rule = given.get(INVOKE)
     if not rule:
-        raise SpecError("rule_to_invoke: expected the name of a rule, got none")
+        raise SpecError(f"{INVOKE}: expected the name of a rule, got none")
     source = _place_of(base, inputs[INPUT])
     stop = environment.get(STOP_VARIABLE)
     spec = _spec(base, rule, given, inputs)
@@ -113,23 +126,22 @@ def read_processing(base: Path, environment: Mapping[str, str]) -> ProcessingJob
         spec=spec,
         steps=_steps(given) if not _knows(spec, _RANGE[0]) else None,
         stop_file=Path(source) / stop if stop and not source.startswith(S3) else None,
+        stops=_stops(given.get(ACTIONS, "[]")),
     )
 
 
 def _spec(
     base: Path, rule: str, given: Mapping[str, str], inputs: Mapping[str, Mapping[str, Any]]
 ) -> RuleSpec:
-    uri = given.get("source_s3_uri", "")
+    uri = given.get(SOURCE, "")
     source = _own_source(base, uri, inputs) if uri else None
     names = _names_in(source, rule) if source else [one.name for one in kind_of(rule).parameters]
-    parameters = {name: given[name] for name in names if name in given}
-    others = [key for key in sorted(given) if key.startswith(_OTHER)]
-    if others:
-        parameters["other_trials"] = ",".join(given[key] for key in others)
-    # AWS's rule names may stand in for the configuration's, which the container is not told.
-    return RuleSpec(
-        name=rule, rule=rule, parameters=parameters, source=str(source) if source else ""
-    )
+    kept = [*names, *filter(OTHER_TRIAL.fullmatch, given), INVOKE, ACTIONS]
+    parameters = {name: given[name] for name in kept if name in given}
+    if source:
+        parameters[SOURCE] = str(source)
+    # The rule's name stands in for the configuration's, which the container is not told.
+    return rule_of_request({"RuleConfigurationName": rule, "RuleParameters": parameters})
 
 
 def _own_source(base: Path, uri: str, inputs: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -204,6 +216,27 @@ def _steps(given: Mapping[str, str]) -> range | None:
 def _knows(spec: RuleSpec, name: str) -> bool:
     """Whether a parameter belongs to the rule itself, as Overfit's start_step does."""
     return name in spec.parameters or bool(spec.kind and spec.kind.parameter(name))
+
+
+def _stops(actions: str) -> str:
+    """Of a text that `rule_of_request` has taken; names keep their case."""
+    found = json.loads(actions)
+    listed = found if isinstance(found, list) else [found]
+    names = [
+        str(one.get("training_job_prefix") or "")
+        for one in listed
+        if str(one.get("name", "")).lower() == STOP_TRAINING
+    ]
+    return next(iter(names), "")
+
+
+def _stop(job: ProcessingJob) -> None:
+    """As smdebug's action does, which lower-cases the job's name when it is left to read it."""
+    if not job.stops:
+        log.warning("rule %s: nobody said which training job to stop", job.spec.name)
+    elif not stop_training(job.spec.rule, job.stops):
+        log.warning("rule %s: not one training job in progress begins %s: none is stopped",
+                    job.spec.name, job.stops)  # fmt: skip
 
 
 def _leave(base: Path, details: str) -> None:

@@ -67,6 +67,7 @@ with _quietly():
         TensorUnavailable,
         TensorUnavailableForStep,
     )
+    from smdebug.rules.action.stop_training_action import StopTrainingAction
     from smdebug.rules.rule import Rule
     from smdebug.trials.trial import Trial
     from smdebug.trials.utils import create_trial
@@ -132,9 +133,12 @@ def has_ended(path: str) -> bool:
 
 
 def refresh(trial: Trial) -> None:
-    """Take in the steps that were written meanwhile."""
-    if not trial.loaded_all_steps:
-        trial.refresh_data()
+    """Take in the steps that were written meanwhile. Raises HostError: not now."""
+    try:
+        if not trial.loaded_all_steps:
+            trial.refresh_data()
+    except (SMDebugError, *_DAMAGED) as error:
+        raise HostError(f"{trial.path} cannot be read: {_line(error)}") from error
 
 
 def end(trial: Trial) -> None:
@@ -242,6 +246,13 @@ def _collection_files(path: str) -> list[str]:
         keys, _ = list_s3_objects(bucket, get_path_to_collections(prefix))
         return [f"s3://{bucket}/{key}" for key in keys]
     return sorted(list_collection_files_in_directory(get_path_to_collections(path)))
+
+
+def stop_training(rule: str, prefix: str) -> bool:
+    """Have SageMaker stop the one training job in progress whose name begins so; False: none."""
+    action = StopTrainingAction(rule, prefix)
+    action.invoke("")
+    return len(action._found_jobs) == 1
 
 
 def read_object(uri: str) -> bytes:

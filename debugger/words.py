@@ -23,6 +23,9 @@ def specs_of(config: Path | None, rules: Iterable[str], own: Iterable[str]) -> t
     specs += [_rule(words) for words in rules]
     specs += [_own_rule(words) for words in own]
     names = [spec.name for spec in specs]
+    for name in names:
+        if "/" in name or name in ("", ".", ".."):
+            raise SpecError(f"rule {name!r}: its results get a folder of this name; no slashes")
     return tuple(
         _renamed(spec, names[:position].count(spec.name)) for position, spec in enumerate(specs)
     )

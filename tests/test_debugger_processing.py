@@ -1,8 +1,10 @@
 """A rule as a processing job: laid out as SageMaker does, evaluated by the train image."""
 
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +174,48 @@ def test_a_stop_file_among_the_tensors_ends_the_wait(tmp_path):
     done = start(base, SAGEMAKER_ENV_RULE_STOP_SIGNAL_FILE="stop.json")
     assert done.returncode == 0, done.stderr
     assert "not enough data" in done.stdout
+
+
+class SageMaker(http.server.BaseHTTPRequestHandler):
+    """The two calls that stop a job: it knows two jobs of similar names, and what it was told."""
+
+    def do_POST(self) -> None:
+        call = self.headers["X-Amz-Target"].rpartition(".")[2]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.heard.append((call, asked))
+        jobs = [
+            {"TrainingJobName": name, "TrainingJobArn": f"arn:{name}", "CreationTime": 0,
+             "TrainingJobStatus": "InProgress"}
+            for name in ("Dogs-1", "old-Dogs-1")
+        ]  # fmt: skip
+        reply = json.dumps({"TrainingJobSummaries": jobs} if call == "ListTrainingJobs" else {})
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_action_stop_training_stops_the_one_job_whose_name_begins_so(tmp_path):
+    actions = [{"name": "StopTraining", "training_job_prefix": "Dogs-"}]
+    given = {"rule_to_invoke": "LossNotDecreasing", "num_steps": "1"}
+    base = lay_out(tmp_path, {**given, "action_json": json.dumps(actions)})
+    losses(base, 1.0, 2.0, 3.0)
+    server = http.server.HTTPServer(("127.0.0.1", 0), SageMaker)
+    server.heard = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        done = start(
+            base, AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}",
+            AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing",
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+    assert done.returncode == 1, done.stderr
+    assert [call for call, _ in server.heard] == ["ListTrainingJobs", "StopTrainingJob"]
+    assert server.heard[1][1] == {"TrainingJobName": "Dogs-1"}
