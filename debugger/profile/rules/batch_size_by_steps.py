@@ -142,8 +142,8 @@ def _said(larger: _Larger) -> str:
         )
     if not larger.overhead:
         return (
-            "what a larger batch would save cannot be told: the processes wait for one another, and "
-            "no evaluation has larger batches"
+            "what a larger batch would save cannot be told: the processes wait for one another, "
+            "and no evaluation has larger batches"
         )
     return (
         f"optimizer and overhead, which do not grow with the batch, are "

@@ -11,6 +11,7 @@ from contract.rule_result import Finding
 from debugger.profile.aws.aggregates import Aggregates
 from debugger.profile.data import GPU, Events, FloatArray, Series
 from debugger.profile.facts import Facts
+from debugger.profile.intervals import Intervals
 from debugger.profile.loading import Loading
 from debugger.profile.numbers import in_percent
 from debugger.profile.parameters import CpuBottleneck, IoBottleneck, fit_patience
@@ -162,17 +163,20 @@ def _details(facts: Facts, found: list[HostSamples], fired: list[HostSamples]) -
     }
     if fired:
         moments = np.unique(np.concatenate([one.times[one.is_bottleneck] for one in fired]))
-        details |= what_ran(facts.profile.events, moments)
+        details |= what_ran(facts.profile.events, np.column_stack([moments, moments]))
     return details
 
 
-def what_ran(events: Events, moments: FloatArray) -> dict[str, Any]:
-    """AWS's shares of the events around any of these moments, each event once."""
+def what_ran(events: Events, when: Intervals) -> dict[str, Any]:
+    """AWS's shares of the events that overlap any of these intervals, each event once.
+
+    An interval may be a moment: it starts where it ends.
+    """
     ends = events.starts + events.seconds
-    after = np.searchsorted(moments, events.starts, side="right")
-    before = np.searchsorted(moments, ends, side="left")
+    begun = np.searchsorted(when[:, 0], ends, side="left")
+    over = np.searchsorted(when[:, 1], events.starts, side="right")
     aggregates = Aggregates()
-    aggregates.add(events, (before > after).astype(np.int64))
+    aggregates.add(events, (begun > over).astype(np.int64))
     return aggregates.details(swapped=False)
 
 

@@ -112,7 +112,9 @@ def _finding(facts: Facts, gpu: str, growth: _Growth, parameters: GpuMemoryIncre
         )
     else:
         at = float(growth.times[-1])
-        left = seconds * (100 - last) / growth.total
+        # From the middle of the first window to the middle of the last.
+        pace = growth.total / (seconds * (1 - parameters.window / len(growth.values)))
+        left = (100 - last) / pace
         message = (
             f"{gpu}: memory grew steadily from {in_percent(first)} to {in_percent(last)} in "
             f"{in_seconds(seconds)}"

@@ -18,6 +18,8 @@ from debugger.profile.samples import mean_during
 from debugger.profile.verdict import State, Verdict, no_metric, not_enough
 
 _EDGES = np.arange(0, 102, 2)  # 50 bins; the last one holds 100
+_MERGED = (1, 2, 5, 10)  # bins that may become one
+_OF_BIN = 10  # samples that a bin should have, on average
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +100,14 @@ def _gpus(facts: Facts) -> list[_Gpu]:
 def distance(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
     """Root of the Jensen-Shannon divergence of two histograms, 0 to 0.83; natural logarithm.
 
-    Two samples of the same use differ by chance: (occupied bins - 1) / 8 x (1 / n + 1 / m) in the
-    divergence, on average. That is taken off.
+    Few samples are put into fewer bins. What is left of chance, two samples of the same use differ
+    by (occupied bins - 1) / 8 x (1 / n + 1 / m) in the divergence on average, is taken off.
     """
-    if not one.sum() or not other.sum():
+    num = min(one.sum(), other.sum())
+    if not num:
         return 0.0
+    merged = next((times for times in _MERGED if num * times >= _OF_BIN * len(one)), _MERGED[-1])
+    one, other = (counts.reshape(-1, merged).sum(axis=1) for counts in (one, other))
     p, q = one / one.sum(), other / other.sum()
     mean = (p + q) / 2
     divergence = (_relative_entropy(p, mean) + _relative_entropy(q, mean)) / 2

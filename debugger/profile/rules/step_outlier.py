@@ -7,6 +7,7 @@ import numpy as np
 from contract.rule_result import Finding
 from debugger.profile.aws.steps import step_stats
 from debugger.profile.facts import Facts
+from debugger.profile.intervals import Intervals, union
 from debugger.profile.numbers import histogram, in_percent, in_seconds, plural
 from debugger.profile.outliers import LEAST_STEPS, STARTS, Found, explain, find_outliers
 from debugger.profile.parameters import StepOutlier
@@ -52,7 +53,7 @@ def judge_step_outlier(facts: Facts, parameters: StepOutlier) -> Verdict:
     findings = [
         finding for one in fired for finding in _findings(facts, one, causes[id(one)], parameters)
     ]
-    details |= what_ran(facts.profile.events, _middles(fired))
+    details |= what_ran(facts.profile.events, _when(fired))
     details["gain_percent"] = max(_loss_percent(one) for one in fired)
     return Verdict(
         state=State.FIRED,
@@ -82,9 +83,9 @@ def _loss_percent(found: Found) -> float:
     return 100.0 * found.lost_seconds / found.steps.total()
 
 
-def _middles(fired: list[Found]) -> Any:
-    middles = [one.steps.starts[one.places] + one.steps.seconds[one.places] / 2 for one in fired]
-    return np.unique(np.concatenate(middles))
+def _when(fired: list[Found]) -> Intervals:
+    starts = np.concatenate([one.steps.starts[one.places] for one in fired])
+    return union(starts, np.concatenate([one.steps.ends[one.places] for one in fired]))
 
 
 def _findings(
