@@ -79,7 +79,7 @@ class ProfileWatch:
         for spec in self._specs:
             if profile.value is not None:
                 found = profile.value
-                done = guarded(f"rule {spec.name}", lambda: self._one(found, spec))  # noqa: B023
+                done = guarded(f"rule {spec.name}", lambda: self._one(found, spec, is_final))  # noqa: B023
                 result, error = done.value, done.error
             else:
                 result, error = None, profile.error or NOTHING_MEASURED
@@ -95,11 +95,12 @@ class ProfileWatch:
         folders = find_profiler_folders(self._source)
         return read_profile(folders) if folders else None
 
-    def _one(self, profile: "Profile", spec: RuleSpec) -> RuleResult:
+    def _one(self, profile: "Profile", spec: RuleSpec, is_final: bool) -> RuleResult:
         from debugger.profile.evaluate import evaluate_profile
 
         results = evaluate_profile(profile, spec, compat=self._compat)
-        write_profile(profile, results, self._out / spec.name)
+        # The page is seconds of work, which the job would miss every minute.
+        write_profile(profile, results, self._out / spec.name, has_page=is_final)
         return replace(results[-1], name=spec.name)
 
     def _files(self) -> tuple[int, int]:
@@ -111,15 +112,19 @@ class ProfileWatch:
         return len(files), sum(file.stat().st_size for file in files)
 
 
-def write_profile(profile: "Profile", results: Sequence[RuleResult], out: Path) -> Path:
+def write_profile(
+    profile: "Profile", results: Sequence[RuleResult], out: Path, *, has_page: bool = True
+) -> Path:
     """`out`/profiler-output/profiler-report.html and profiler-reports/*.json, as AWS lays them out.
 
     Returns the page.
     """
     from debugger.profile.evaluate import write_json_reports
-    from debugger.report.profile_page import write_profile_page
 
     page = out / OUTPUT / PAGE
     write_json_reports(results, out / OUTPUT / REPORTS)
-    write_profile_page(profile, results, page, title="Profile of a training job")
+    if has_page:
+        from debugger.report.profile_page import write_profile_page
+
+        write_profile_page(profile, results, page, title="Profile of a training job")
     return page

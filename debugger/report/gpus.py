@@ -11,7 +11,10 @@ from debugger.profile.samples import mean_of
 from debugger.profile.summary import Correlation
 from debugger.report.drawing import (
     HALF,
+    Box,
     add_axes,
+    add_boxes,
+    add_histogram,
     draw_figure,
     percent_axis,
     style_axes,
@@ -166,9 +169,7 @@ def _draw_shares(host: str, node: NodeMetrics) -> str:
             under = 44 + tall * (len(names) - 1 - row)
             axes = add_axes(figure, 52, 30 + tall * row, 44, under + 8)
             style_axes(axes)
-            axes.bar(edges[:-1], share, width=np.diff(edges), align="edge",
-                     color=ink(_SERIES[row % len(_SERIES)]), edgecolor=ink("surface"),
-                     linewidth=0.6)  # fmt: skip
+            add_histogram(axes, edges.tolist(), share.tolist(), _SERIES[row % len(_SERIES)])
             axes.set_ylim(0, high)
             axes.set_xlim(0, 100)
             axes.yaxis.tick_right()
@@ -192,6 +193,12 @@ def _correlations(view: View) -> str:
     if not found:
         return "<p>GPU and CPU were not measured at the same moments of training.</p>"
     told = "".join(f"<p>{to_prose(ended(one.sentence))}</p>" for one in found[:MOST_HOSTS])
+    result = view.result("CPUBottleneck")
+    limits = result.parameters if result else {}
+    told += (
+        f"<p>A GPU is low below {limits.get('gpu_threshold', 10)} %, a CPU is high when one of its "
+        f"cores is above {limits.get('cpu_threshold', 90)} %.</p>"
+    )
     figures = "".join(_draw_correlation(one) for one in found[:4])
     rows = [
         (to_text(one.host), to_text(one.gpu),
@@ -210,8 +217,6 @@ def _corners(one: Correlation) -> Sequence[float]:
 
 def _draw_correlation(one: Correlation) -> str:
     """How often which use of the two was seen together."""
-    from matplotlib.patches import Rectangle
-
     edges = np.linspace(0, 100.0001, _BINS + 1)
     counts, _, _ = np.histogram2d(one.cpu_values, one.gpu_values, (edges, edges))
     most = max(float(counts.max()), 1.0)
@@ -219,11 +224,13 @@ def _draw_correlation(one: Correlation) -> str:
     def draw(figure: "Figure") -> None:
         axes = add_axes(figure, 62, 34, 12, 46)
         style_axes(axes, grid="both")
+        boxes: dict[str, list[Box]] = {}
         for x, y in np.argwhere(counts > 0).tolist():
             # The square root: seldom is seen too.
             level = int(1 + (len(HEATS) - 2) * (counts[x, y] / most) ** 0.5 + 0.5)
-            axes.add_patch(Rectangle((edges[x], edges[y]), 5, 5, facecolor=ink(HEATS[level]),
-                                     edgecolor=ink("surface"), linewidth=0.6))  # fmt: skip
+            boxes.setdefault(HEATS[level], []).append((edges[x], edges[y], 5.0, 5.0))
+        for colour, found in boxes.items():
+            add_boxes(axes, found, colour)
         axes.set_xlim(0, 100)
         percent_axis(axes)
         axes.set_ylim(0, 100)

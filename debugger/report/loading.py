@@ -10,6 +10,7 @@ from debugger.profile.summary import DataLoading
 from debugger.report.drawing import (
     HALF,
     add_axes,
+    add_histogram,
     draw_figure,
     style_axes,
     title_axes,
@@ -104,8 +105,7 @@ def _draw_waits(one: DataLoading) -> str:
         axes = add_axes(figure, 44, 34, 12, 42)
         style_axes(axes)
         axes.set_xscale("log")
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=ink("wait"),
-                 edgecolor=ink("surface"), linewidth=0.5)  # fmt: skip
+        add_histogram(axes, edges.tolist(), counts.tolist(), "wait")
         marks = [float(m) for p in range(-3, 7) for m in (10.0**p, 3 * 10.0**p)]
         inside = [mark for mark in marks if edges[0] <= mark <= edges[-1]]
         step = max(1, -(-len(inside) // 6))

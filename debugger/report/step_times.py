@@ -11,6 +11,8 @@ from debugger.profile.summary import Outlier, StepStatistics
 from debugger.report.drawing import (
     HALF,
     add_axes,
+    add_boxes,
+    add_histogram,
     draw_figure,
     style_axes,
     time_axis,
@@ -113,13 +115,10 @@ def _draw_histogram(one: StepStatistics) -> str:
 
         axes = add_axes(figure, 44, 34, 10, 42)
         style_axes(axes)
-        colour = ink(_INKS.get(one.mode, "backward"))
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colour,
-                 edgecolor=ink("surface"), linewidth=0.5)  # fmt: skip
+        add_histogram(axes, edges.tolist(), counts.tolist(), _INKS.get(one.mode, "backward"))
         high = max(int(counts.max()), beyond)
         if beyond:
-            axes.bar([edges[-1] + room * 0.05], [beyond], width=room * 0.05, align="edge",
-                     color=ink("wait"))  # fmt: skip
+            add_boxes(axes, [(edges[-1] + room * 0.05, 0, room * 0.05, beyond)], "wait")
             axes.text(edges[-1] + room * 0.1, beyond + high * 0.03, f"{beyond:,} longer",
                       ha="right", color=ink("wait"))  # fmt: skip
         is_close = (one.p95 - one.p50) * scale < 0.06 * room
@@ -128,7 +127,8 @@ def _draw_histogram(one: StepStatistics) -> str:
         )  # fmt: skip
         for value, word in pairs:
             axes.axvline(value * scale, color=ink("text"), linewidth=0.9, linestyle=(0, (2, 2)))
-            axes.text(value * scale, high * 1.08, word, ha="center", color=ink("muted"))
+            side = "left" if value * scale < least + 0.08 * room else "center"
+            axes.text(value * scale, high * 1.08, word, ha=side, color=ink("muted"))
         axes.set_ylim(0, high * 1.18)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.set_xlim(least - room * 0.02, edges[-1] + room * (0.12 if beyond else 0.02))

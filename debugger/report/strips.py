@@ -8,7 +8,7 @@ import numpy as np
 
 from debugger.profile.data import FloatArray, Series
 from debugger.profile.timeline_files import host_of
-from debugger.report.drawing import style_axes
+from debugger.report.drawing import Box, add_boxes, style_axes
 from debugger.report.ink import HEATS, ink
 from debugger.report.view import View
 
@@ -84,25 +84,16 @@ def draw_rows(axes: "Axes", rows: Sequence[Row], seconds: float) -> None:
 
 def draw_heat(axes: "Axes", named: Sequence[tuple[str, Series]], view: View) -> None:
     """A row for each series of percents: the mean of each stretch as a colour."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Outline
-
     style_axes(axes, grid="")
     seconds = view.profile.seconds
-    boxes: dict[str, list[tuple[float, float, float]]] = {}
+    boxes: dict[str, list[Box]] = {}
     most = min(_CELLS, _ALL_CELLS // max(1, len(named)))
     for place, (_, series) in enumerate(reversed(named)):
         cells = min(most, max(1, len(series.times)))
         for start, length, colour in _runs(view.since_start(series.times), series, seconds, cells):
-            boxes.setdefault(colour, []).append((start, place, length))
+            boxes.setdefault(colour, []).append((start, place - 0.44, length, 0.88))
     for colour, found in boxes.items():
-        corners = [
-            ((x, y - 0.44), (x + w, y - 0.44), (x + w, y + 0.44), (x, y + 0.44), (x, y - 0.44))
-            for x, y, w in found
-        ]
-        codes = [Outline.MOVETO, *[Outline.LINETO] * 3, Outline.CLOSEPOLY] * len(found)
-        outline = Outline([corner for box in corners for corner in box], codes)
-        axes.add_patch(PathPatch(outline, facecolor=ink(colour), linewidth=0))
+        add_boxes(axes, found, colour, gap=0)
     axes.set_yticks(range(len(named)), [name for name, _ in reversed(named)])
     axes.set_ylim(-0.5, len(named) - 0.5)
 
