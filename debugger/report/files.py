@@ -19,7 +19,7 @@ def operators_section(view: View) -> str:
     """The costliest operators and kernels; nothing where no window was profiled."""
     details = view.details("OverallFrameworkMetrics")
     tables = []
-    for kind, word in (("CPU", "operators on the CPU"), ("GPU", "kernels on the GPU")):
+    for kind, word in (("CPU", "Operators on the CPU"), ("GPU", "Kernels on the GPU")):
         shares = details.get(kind) or {}
         totals = details.get(f"{kind}_total") or {}
         if not shares:
@@ -32,7 +32,7 @@ def operators_section(view: View) -> str:
         ]  # fmt: skip
         left_out = len(shares) - len(ranked)
         more = f'<p class="muted">{left_out:,} more are not listed.</p>' if left_out else ""
-        tables.append(f"<h3>{word.capitalize()}</h3>"
+        tables.append(f"<h3>{word}</h3>"
                       f"{to_table(('name', 'share', 'time'), rows)}{more}")  # fmt: skip
     if not tables:
         return ""

@@ -14,7 +14,7 @@ from debugger.profile.numbers import plural
 from debugger.profile.read import find_profiler_folders, read_profile
 from debugger.profile.summarize import summarize
 from debugger.report.debugger_part import findings_section, tensor_results
-from debugger.report.findings import sentence_of, to_change
+from debugger.report.findings import ended, sentence_of
 from debugger.report.job_files import JobFiles, Score, read_job_files
 from debugger.report.page_look import to_contents, to_look
 from debugger.report.profile_page import build_sections, build_tiles, tell_story
@@ -97,8 +97,9 @@ def _story(job: JobFiles, view: View | None) -> str:
     results = tensor_results(job)
     fired = [one for one in results if one.findings]
     for one in fired[:_MOST_TOLD]:
-        text = to_prose(sentence_of(one, one.findings[0]))
-        told.append(f"<p>{to_text(one.name)}: {text}{to_change(one.findings[0])}</p>")
+        first = one.findings[0]
+        told.append(f"<p><b>{to_text(one.name)}</b>: {to_prose(sentence_of(one, first))}</p>")
+        told.append(f"<p>{to_prose(ended(first.advice))}</p>" if first.advice else "")
     if len(fired) > _MOST_TOLD:
         rest = [to_text(one.name) for one in fired[_MOST_TOLD:]]
         told.append(f"<p>{listed(rest)} fired, too: see what the Debugger found.</p>")
@@ -117,15 +118,18 @@ def _tiles(job: JobFiles, view: View | None) -> list[Tile]:
         for name in ("test:accuracy", "validation:accuracy", "train:loss")
         if name in job.metrics
     ]
-    results = tensor_results(job)
-    if results:
-        fired = sum(bool(one.findings) for one in results)
-        tiles.append(Tile(name="Debugger", value=f"{fired} fired", note=f"of {len(results)} rules"))
     if view is not None:
         tiles += build_tiles(view)[1:-1]
-        judged = [one for one in view.results if one.rule != PROFILER_REPORT.name]
-        fired = sum(one.status == "IssuesFound" for one in judged)
-        tiles.append(Tile(name="Profiler", value=f"{fired} fired", note=f"of {len(judged)} rules"))
+    judged = {"Debugger": tensor_results(job)}
+    if view is not None:
+        own = [one for one in view.results if one.rule != PROFILER_REPORT.name]
+        judged["profiler"] = own
+    fired = {name: sum(bool(one.findings) for one in found) for name, found in judged.items()}
+    notes = [f"{name} {fired[name]} of {len(found)}" for name, found in judged.items() if found]
+    if notes:
+        tiles.append(
+            Tile(name="Rules", value=f"{sum(fired.values())} fired", note=", ".join(notes))
+        )
     return tiles
 
 

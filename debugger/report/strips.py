@@ -89,7 +89,7 @@ def draw_heat(axes: "Axes", named: Sequence[tuple[str, Series]], view: View) -> 
     boxes: dict[str, list[Box]] = {}
     most = min(_CELLS, _ALL_CELLS // max(1, len(named)))
     for place, (_, series) in enumerate(reversed(named)):
-        cells = min(most, max(1, len(series.times)))
+        cells = min(most, max(1, len(series.times) // 2))  # or some would hold no sample
         for start, length, colour in _runs(view.since_start(series.times), series, seconds, cells):
             boxes.setdefault(colour, []).append((start, place - 0.44, length, 0.88))
     for colour, found in boxes.items():
