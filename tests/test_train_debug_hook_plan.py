@@ -29,6 +29,11 @@ def test_saves_are_counted_as_smdebug_takes_them(interval, start, end, steps):
     )
     schedule = Schedule(interval=interval, start=start, end=end, steps=steps)
     assert schedule.count(total) == by_hand
+    found, step = [], schedule.next(0)
+    while step is not None and step < total:
+        found.append(step)
+        step = schedule.next(step + 1)
+    assert len(found) == by_hand
 
 
 def test_auto_gives_way_to_numbers_as_smdebug_ranks_them(tmp_path):

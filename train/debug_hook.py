@@ -65,7 +65,7 @@ class DebugHook:
             one.save_config = copy.deepcopy(one.save_config)
         self._folder, self._num_workers = folder, num_workers
         self._file: StepFile | None = None
-        self._schedules: dict[str, list[Any]] = {}
+        self._schedules: dict[str, set[Schedule]] = {}
         self._collections_of: dict[str, list[Any]] = {}
         self._due: set[Any] = set()
         self._has_exported = False
@@ -97,21 +97,16 @@ class DebugHook:
             save_config.get_save_config(self._modes[mode]).save_interval = interval
         self._schedules.pop(mode, None)
 
-    def is_due(self, mode: str, step: int) -> bool:
-        """Whether something is saved at the mode's own `step`."""
+    def next_due(self, mode: str, step: int) -> int | None:
+        """The mode's first own step, from `step` on, at which something is saved."""
         if mode not in self._schedules:
-            self._schedules[mode] = self._distinct(mode)
-        return any(one.should_save_step(step) for one in self._schedules[mode])
-
-    def _distinct(self, mode: str) -> list[Any]:
-        """The schedules of one mode; most collections have the same."""
-        found: list[Any] = []
-        for one in self._hook._collections_to_save:
-            if not (mode == "eval" and one.name == "gradients"):
-                schedule = one.save_config.get_save_config(self._modes[mode])
-                if schedule not in found:
-                    found.append(schedule)
-        return found
+            self._schedules[mode] = {
+                self.schedule(one.name, mode)
+                for one in self._hook._collections_to_save
+                if not (mode == "eval" and one.name == "gradients")
+            }
+        found = (one.next(step) for one in self._schedules[mode])
+        return min((one for one in found if one is not None), default=None)
 
     def begin(self, mode: str, step: int, global_step: int) -> None:
         """A step that is due. `step` is the mode's own; `global_step` counts over all modes."""

@@ -173,7 +173,7 @@ def train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
     with watch.span(Phase.COPY):
         inputs = batch.inputs.to(device.torch, non_blocking=True)
         targets = batch.targets.to(device.torch, non_blocking=True)
-    if watch.is_recorded:
+    if watch.records(global_step):
         watch.begin_step(_step_facts(state, batch, is_update))
     if state.step % values.gradient_accumulation == 0:
         state.optimizer.zero_grad(set_to_none=True)

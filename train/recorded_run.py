@@ -71,6 +71,7 @@ class RecordedRun:
         self._sizes: dict[str, int] = {}  # bytes that a mode will leave
         self._measured: set[str] = set()  # modes of which a step has been saved
         self._has_warned = False
+        self._next: int | None = facts.step  # training step at which something may be saved
         self._intervals: dict[tuple[str, bool], int] = {}
         self._paying: bool | None = None  # is_light, of what `auto` saves in the step under way
         self._facts: StepFacts | None = None
@@ -118,20 +119,39 @@ class RecordedRun:
         """Between the beginning of a step that is saved and its end."""
         return self.hook.is_open
 
+    def wants(self, step: int) -> bool:
+        """Whether something may be saved at this training step."""
+        return self._next is not None and step >= self._next
+
     def is_due(self, mode: str, step: int) -> bool:
         """Whether the mode's own `step` is saved. What an earlier one left open is gone then."""
         if self.hook.is_open:  # an evaluation that was broken off
             self.abandon()
         self._paying = None
         for is_light in (True, False):
-            if names := self._autos[mode, is_light]:
+            if self._autos[mode, is_light]:
                 interval = self._pace.interval_at(mode, step, is_light=is_light)
-                if self._intervals.get((mode, is_light)) != interval:
-                    self._intervals[mode, is_light] = interval
-                    self.hook.set_interval(mode, interval, names)
+                self._set_interval(mode, is_light, interval)
                 if step % interval == 0:
                     self._paying = is_light
-        return self.hook.is_due(mode, step)
+        is_due = self.hook.next_due(mode, step) == step
+        if not is_due:
+            self._plan(mode, step)
+        return is_due
+
+    def _plan(self, mode: str, step: int) -> None:
+        """`step` is behind us: when the next one is saved."""
+        if mode != TRAIN:
+            return
+        for is_light in (True, False):  # an interval that was to leave one step out is over
+            self._set_interval(mode, is_light, self._pace.interval(mode, is_light=is_light))
+        self._next = self.hook.next_due(mode, step + 1)
+
+    def _set_interval(self, mode: str, is_light: bool, interval: int) -> None:
+        names = self._autos[mode, is_light]
+        if names and self._intervals.get((mode, is_light)) != interval:
+            self._intervals[mode, is_light] = interval
+            self.hook.set_interval(mode, interval, names)
 
     def begin_step(self, facts: StepFacts) -> None:
         """A training step that is saved."""
@@ -169,6 +189,7 @@ class RecordedRun:
         factor = lr_factor(self._values, self._facts.step, self._steps_per_epoch)
         self.hook.save_scalar(LEARNING_RATE, self._values.lr * factor)
         self.finish(TRAIN)
+        self._plan(TRAIN, self._facts.step)
 
     def begin_evaluation(self, module: nn.Module, epoch: int) -> None:
         """An evaluation that is saved: one step, after the epoch's training steps."""

@@ -112,6 +112,13 @@ class Schedule:
     end: int | None = None  # the first step that is not saved any more
     steps: tuple[int, ...] = ()
 
+    def next(self, step: int) -> int | None:
+        """The first that is saved from `step` on."""
+        grid = -(-max(step, self.start) // self.interval) * self.interval
+        is_inside = self.end is None or grid < self.end
+        listed = [one for one in self.steps if one >= step]
+        return min([*listed, *([grid] if is_inside else [])], default=None)
+
     def count(self, total: int) -> int:
         """How many of `total` steps."""
         end = total if self.end is None else min(self.end, total)
@@ -145,6 +152,10 @@ class AutoPace:
         self._started, self._is_limited = started, is_limited
         first = {"train": auto_interval(planned_steps), "eval": 1}
         self._paces = {key: _Pace(interval=first[key[0]]) for key in TIME_SHARE}
+
+    def interval(self, mode: str, *, is_light: bool) -> int:
+        """That holds for now."""
+        return self._paces[mode, is_light].interval
 
     def interval_at(self, mode: str, step: int, *, is_light: bool = False) -> int:
         """The interval that holds at `step`; one that leaves the step out when it costs too much.

@@ -36,6 +36,10 @@ class TensorRecorder:
         with self._contained():
             self._run = RecordedRun(self._saving, facts, self._save)
 
+    def wants(self, step: int) -> bool:
+        """False at all steps that are not saved."""
+        return self._run is not None and not self._is_off and self._run.wants(step)
+
     def begin_step(self, facts: StepFacts) -> None:
         """The weights, as they are before the update."""
         run = self._run
@@ -123,9 +127,9 @@ class TensorRecorder:
 
     def _give_up(self, error: Exception) -> None:
         self._is_off = True
+        reason = _reason_of(error, self._folder.path)  # before what is half done makes room again
         if self._run is not None:
             self._run.abandon()
-        reason = _reason_of(error, self._folder.path)
         log.error("tensors: switched off, training goes on: %s", reason, exc_info=error)
         with suppress(OSError):
             self._folder.fail(reason)

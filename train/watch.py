@@ -64,6 +64,9 @@ class Recorder(Protocol):
     def begin_run(self, facts: RunFacts) -> None:
         """Before all others."""
 
+    def wants(self, step: int) -> bool:
+        """False: `begin_step` would do nothing. Quick: it is asked before every step."""
+
     def begin_step(self, facts: StepFacts) -> None:
         """Before the forward pass of a training step."""
 
@@ -110,11 +113,6 @@ class Watch:
         self._recorder, self._timeline = recorder, timeline
 
     @property
-    def is_recorded(self) -> bool:
-        """True when tensors are saved."""
-        return self._recorder is not None
-
-    @property
     def is_timed(self) -> bool:
         """True when spans are recorded."""
         return self._timeline is not None
@@ -141,8 +139,12 @@ class Watch:
         if self._timeline is not None:
             self._timeline.record(Phase.LOADER_WORKER, start_ns, end_ns, {"pid": pid})
 
+    def records(self, step: int) -> bool:
+        """Whether somebody wants to hear of this training step."""
+        return self._recorder is not None and self._recorder.wants(step)
+
     def begin_step(self, facts: StepFacts) -> None:
-        """Before a forward pass."""
+        """Before the forward pass of a step that `records` is true for."""
         if self._recorder is not None:
             self._recorder.begin_step(facts)
 
