@@ -18,7 +18,7 @@ from debugger.profile import summary
 from debugger.profile.data import FloatArray
 from debugger.profile.facts import Facts
 from debugger.profile.intervals import Intervals, difference, union, within
-from debugger.profile.phases import DATA_WAIT, LOADER_START, LOADER_WORKER, STEP_MARK
+from debugger.profile.phases import DATA_WAIT, EPOCH, LOADER_START, LOADER_WORKER, STEP_MARK
 from debugger.profile.samples import mean_during
 from debugger.profile.steps import Steps
 
@@ -41,6 +41,11 @@ class Loading:
     starting: float  # seconds of all waits that went into the start of workers
     busy_cores: float | None  # of the host while it waits, on average
     used_cores: float | None  # ... and while it computes
+
+    @property
+    def knows_workers(self) -> bool:
+        """False where the timeline says nothing of them."""
+        return self.num_workers is not None or bool(self.pids)
 
     @property
     def workers(self) -> int:
@@ -96,7 +101,7 @@ class Loading:
     def forecast(self, workers: int) -> float | None:
         """Seconds of a step with that many workers; None when nothing tells."""
         load = self.load_seconds
-        if load is None:
+        if load is None or not self.knows_workers:
             return None
         compute = max(0.0, self.step_seconds - float(self.waits.mean()))
         if workers == 0:
@@ -147,10 +152,12 @@ def read_loading(facts: Facts) -> tuple[Loading, ...]:
 
 
 def _has_loader(facts: Facts, steps: Steps) -> bool:
-    """Steps that take features from memory have their waits, too, but nobody to wait for."""
+    """Our own training says when a loader starts. Its steps that take features from memory have
+    waits, too, but nobody to wait for."""
     index, node = facts.index, steps.node
     told = len(index.places(LOADER_START, node)) or len(index.places(LOADER_WORKER, node))
-    return summary.WAIT in steps.parts and bool(told or len(_pids(facts, steps)))
+    is_ours = len(index.places(EPOCH, node)) > 0
+    return summary.WAIT in steps.parts and (bool(told) or not is_ours)
 
 
 def _loading(facts: Facts, steps: Steps) -> Loading:

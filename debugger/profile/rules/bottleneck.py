@@ -103,8 +103,8 @@ def judge_samples(
         f"(limit {parameters.threshold} %)" + (f"; {fitted}" if fitted else "")
     )
     details = _details(facts, found, fired)
-    if fired:
-        details["gain_percent"] = worst.percent if gain is None else gain
+    if fired and gain is not None:
+        details["gain_percent"] = gain
     return Verdict(
         state=State.FIRED if fired else State.FINE,
         sentence=sentence,

@@ -29,7 +29,7 @@ def judge_cpu_bottleneck(facts: Facts, parameters: CpuBottleneck) -> Verdict:
     """
     loading = read_loading(facts)
     if facts.has_gpu:
-        advice, gain = _advice_beside_gpu(loading)
+        advice, gain = _advice_beside_gpu(facts, loading)
         texts = Texts(metric=CPU, busy=f"a core is above {parameters.cpu_threshold} %")
         return judge_samples(facts, parameters, texts, advice, gain)
     if not loading:
@@ -43,15 +43,21 @@ _UNSEEN = (
     "record a timeline (--profile) to see what the CPU does; more loader workers "
     "(num-workers) or smaller pictures are the usual cure"
 )
+_IN_MEMORY = (
+    "steps take their batches from memory: look at what ran meanwhile (evaluation, checkpoints), "
+    "and raise batch-size, so that the GPU has more to do at a time"
+)
 _ELSEWHERE = (
     "steps wait for data for {wait} of their time only: look at what ran meanwhile (evaluation, "
     "checkpoints), and evaluate or save less often"
 )
 
 
-def _advice_beside_gpu(loading: tuple[Loading, ...]) -> tuple[str, float | None]:
-    if not loading:
+def _advice_beside_gpu(facts: Facts, loading: tuple[Loading, ...]) -> tuple[str, float | None]:
+    if not loading and not facts.training:
         return _UNSEEN, None
+    if not loading:
+        return _IN_MEMORY, None
     if loading[0].wait_percent < LITTLE_WAIT:
         return _ELSEWHERE.format(wait=in_percent(loading[0].wait_percent)), None
     return advise(loading)
@@ -107,7 +113,9 @@ def _is_busy(one: Loading) -> bool:
 
 
 def _finding(facts: Facts, one: Loading, parameters: CpuBottleneck, advice: str) -> Finding:
-    makers = "the process itself" if not one.workers else plural(one.workers, "loader worker")
+    makers = "the process itself" if one.knows_workers else "the loader"
+    if one.workers:
+        makers = plural(one.workers, "loader worker")
     busy = ""
     if one.busy_cores is not None:
         busy = f"; meanwhile {one.busy_cores:.1f} of {plural(one.cores, 'core')} are busy"

@@ -62,6 +62,8 @@ def _patience(parameters: Dataloader, seconds: int) -> tuple[int, str]:
 
 
 def _judge(facts: Facts, one: Loading, gain: float, parameters: Dataloader) -> Finding | None:
+    if not one.knows_workers:
+        return None
     percent = 100.0 * one.workers * one.processes / max(1, one.cores)
     if percent > parameters.max_threshold:
         return _too_many(facts, one, percent, parameters)
@@ -111,6 +113,11 @@ def _too_many(facts: Facts, one: Loading, percent: float, parameters: Dataloader
 
 
 def _fine(one: Loading, gain: float) -> str:
+    if not one.knows_workers:
+        return (
+            f"data wait is {in_percent(one.wait_percent)} of a step; the timeline does not say how "
+            "many loader workers there are"
+        )
     workers = one.better_workers()
     said = (
         f"data wait is {in_percent(one.wait_percent)} of a step with "

@@ -11,6 +11,7 @@ from debugger.profile.data import FloatArray
 from debugger.profile.facts import Facts
 from debugger.profile.verdict import MOST_FINDINGS
 
+_MOST_STRETCHES = 200
 _GAP = 1.5  # usual intervals between two samples that still belong together
 
 
@@ -47,15 +48,19 @@ def worst_window(windows: Mapping[int, tuple[int, int]]) -> int:
 
 
 def stretches(times: FloatArray, is_hit: NDArray[np.bool_], usual: float) -> list[list[float]]:
-    """[start, end] in Unix seconds of hits that follow one another; each speaks backwards."""
+    """[start, end] in Unix seconds of hits that follow one another; each speaks backwards.
+
+    Of very many only the longest.
+    """
     hits = times[is_hit]
     if not len(hits):
         return []
     breaks = np.flatnonzero(np.diff(hits) > _GAP * usual)
     firsts, lasts = np.r_[0, breaks + 1], np.r_[breaks, len(hits) - 1]
+    longest = np.sort(np.argsort(firsts - lasts, kind="stable")[:_MOST_STRETCHES])
     return [
         [float(hits[first] - usual), float(hits[last])]
-        for first, last in zip(firsts, lasts, strict=True)
+        for first, last in zip(firsts[longest], lasts[longest], strict=True)
     ]
 
 

@@ -23,6 +23,12 @@ def advise(loading: Sequence[Loading]) -> tuple[str, float]:
             gain,
         )
     gain = gain_without_waits(loading)
+    if not worst.knows_workers:
+        return (
+            f"raise num-workers, or store smaller pictures; without the wait a step is "
+            f"{in_percent(gain)} shorter",
+            gain,
+        )
     return (
         f"{plural(worst.workers, 'loader worker')} on {plural(worst.cores, 'core')} are all that "
         "fit: store the pictures at the size that the network sees, use a weaker augment, or take "
