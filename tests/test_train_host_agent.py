@@ -219,7 +219,7 @@ child = os.fork()
 if not child:
     time.sleep(60)
     os._exit(0)
-print(agent._process.pid, child, flush=True)
+print(agent.pid, child, flush=True)
 time.sleep(60)
 """
 

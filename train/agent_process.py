@@ -46,6 +46,11 @@ class AgentProcess:
             process_group=0,  # what ends the job's group leaves it its last second
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the agent; 0 once it has ended."""
+        return 0 if self._process is None else self._process.pid
+
     def end(self) -> None:
         """No more follows: the profile is complete afterwards. Safe to call twice."""
         process, self._process = self._process, None

@@ -22,7 +22,9 @@ class GpuMetrics:
             pynvml.nvmlInit()
             self._nvml = pynvml
             self._handles = _handles(pynvml, visible)
-        except pynvml.NVMLError as error:  # no driver: no GPU
+        except pynvml.NVMLError_LibraryNotFound:  # no driver: no GPU
+            return
+        except pynvml.NVMLError as error:
             self.note = f"NVML: {error}"
 
     @property
