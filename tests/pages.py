@@ -25,6 +25,7 @@ EVIL = '<script>alert(1)</script>" onload="x\' & $5$'
 REPORT = RuleSpec(name="ProfilerReport", rule="ProfilerReport")
 # Two hosts with two GPUs each: loading holds them up, one GPU has half of the work, memory grows.
 SICK = Scene(seconds=240, steps_of_epoch=60, idle_gpu=0.5, memory_growth=6.0, outliers=14)
+GRADIENT = "gradient/Network_trunk.features.11.expand1x1_of_a_long_name.fc.weight"
 _VOID = ("meta", "img", "source", "br", "link", "input", "hr")
 
 
@@ -129,7 +130,7 @@ def write_job_folder(folder: Path, *, profile: bool = True) -> Path:
                                      "hyperparameters": {"arch": EVIL}})  # fmt: skip
     loss = "CrossEntropyLoss_output_0"
     steps = [("TRAIN", i, {loss: np.float32(2 / (i + 1)),
-                           "gradient/fc.weight": np.full((2, 3), 10.0**-i, np.float32)})
+                           GRADIENT: np.full((2, 3), 10.0**-i, np.float32)})
              for i in range(9)]  # fmt: skip
     steps.append(("EVAL", 0, {loss: np.float32(1.5)}))
     collections = {"losses": ["Loss"], "gradients": ["^gradient"]}
@@ -143,7 +144,7 @@ def write_job_folder(folder: Path, *, profile: bool = True) -> Path:
 
 def _results(loss: str) -> list[RuleResult]:
     findings = tuple(
-        Finding(step=step, mode="TRAIN", tensor="gradient/fc.weight", value=10.0**-step,
+        Finding(step=step, mode="TRAIN", tensor=GRADIENT, value=10.0**-step,
                 threshold=1e-7, message=f"the mean is {10.0**-step}", advice=f"raise lr {EVIL}")
         for step in (8,)
     )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pages import (
     EVIL,
+    GRADIENT,
     REPORT,
     SICK,
     Page,
@@ -263,7 +264,7 @@ def test_the_page_of_a_job_tells_all_that_it_left(job_text):
     assert "not enough data" in findings
     assert "2 more findings in report.json" in findings
     assert "1e-08" in findings
-    assert "gradient/fc.weight against steps" in job_text
+    assert f"abs_mean of {GRADIENT} against steps" in job_text
     assert "0.8500" in section(job_text, "scores")
     assert "3 epochs. The best validation:accuracy, 0.6000, came in epoch 3." in section(
         job_text, "curves"

@@ -76,7 +76,7 @@ def _draw(one: RuleResult, findings: Sequence[Finding], saved: SavedTensors) -> 
         if tensor not in saved.all_names:
             continue
         is_same = one.rule in _IN_UNITS_OF_THE_LINE
-        panel = panel_of(saved, f"{tensor}:abs_mean" if is_same else tensor)
+        panel = panel_of(saved, tensor, *(["abs_mean"] if is_same else []))
         mine = [finding for finding in findings if finding.tensor == name]
         marks = [
             (finding.mode, step)

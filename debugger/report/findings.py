@@ -60,7 +60,8 @@ def findings_table(findings: Sequence[Finding]) -> str:
         f"<p>{to_prose(text)}</p>" for text in dict.fromkeys(one.advice for one in findings) if text
     )
     rows = [
-        (to_text(one.mode) or "&ndash;", to_text(one.tensor), to_prose(ended(one.message)),
+        (to_text(one.mode) or "&ndash;", f"<code>{to_text(one.tensor)}</code>",
+         to_prose(ended(one.message)),
          f"{one.step:,}", _number(one.value), _number(one.threshold))
         for one in findings
     ]  # fmt: skip

@@ -106,7 +106,7 @@ def _story(job: JobFiles, view: View | None) -> str:
     if results and not fired:
         told.append("<p>No rule of the Debugger found anything.</p>")
     if view is not None:
-        told.append(f"<p>{to_prose(headlines(view.profile, view.results)[0])}</p>")
+        told.append(f"<p><b>Profile</b>: {to_prose(headlines(view.profile, view.results)[0])}</p>")
     return f'<div class="story">{"".join(told)}</div>' if told else ""
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BINS = 40
+_LEAST_MS = 0.01  # shorter waits are drawn as this one
 _BOTTLENECKS = (
     ("CPUBottleneck", "a core was busy", "wait"),
     ("IOBottleneck", "a core waited for I/O", "checkpoint"),
@@ -95,7 +96,7 @@ def _table(loading: Sequence[DataLoading]) -> str:
 
 def _draw_waits(one: DataLoading) -> str:
     """How long steps waited, on a scale of powers: a microsecond and a second both occur."""
-    values = np.maximum(one.wait_seconds * 1000, 1e-3)
+    values = np.maximum(one.wait_seconds * 1000, _LEAST_MS)
     low, high = np.log10(values.min()), np.log10(values.max())
     room = max(high - low, 0.3)
     edges = 10 ** np.linspace(low - 0.05 * room, low + 1.05 * room, _BINS + 1)
@@ -106,7 +107,7 @@ def _draw_waits(one: DataLoading) -> str:
         style_axes(axes)
         axes.set_xscale("log")
         add_histogram(axes, edges.tolist(), counts.tolist(), "wait")
-        marks = [float(m) for p in range(-3, 7) for m in (10.0**p, 3 * 10.0**p)]
+        marks = [float(m) for p in range(-2, 7) for m in (10.0**p, 3 * 10.0**p)]
         inside = [mark for mark in marks if edges[0] <= mark <= edges[-1]]
         step = max(1, -(-len(inside) // 6))
         axes.set_xticks(inside[::step], [to_duration(mark / 1000) for mark in inside[::step]])

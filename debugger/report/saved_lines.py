@@ -1,7 +1,7 @@
 """Saved tensors against steps, as the job's page draws them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _INKS = {"TRAIN": "wait", "EVAL": "backward", "PREDICT": "features", "GLOBAL": "evaluate"}
 _MARKERS_UP_TO = 25  # steps; more dots than that hide the line
 _LOG_FROM = 100.0  # times the smallest value
-_LONGEST_TITLE = 44
+_LONGEST_TITLE, _HEAD = 54, 16  # characters, and those that are kept of the beginning
 
 
 @contextmanager
@@ -40,12 +40,21 @@ def saved_of(source: Path) -> Iterator[tuple[SavedTensors | None, str]]:
         yield saved, reason
 
 
-def panel_of(saved: SavedTensors, word: str) -> Panel | None:
-    """What `kennel debug plot` would draw of NAME or NAME:REDUCTION; None: it cannot be drawn."""
-    try:
-        return read_panel(saved, word)
-    except UsageError:
-        return None
+def panel_of(saved: SavedTensors, name: str, *reductions: str) -> Panel | None:
+    """What `kennel debug plot` would draw of a tensor; None: nothing of it can be drawn.
+
+    Args:
+        reductions: what to draw instead of it, the first that was saved.
+    """
+    for word in (*(f"{name}:{one}" for one in reductions), name, *_instead(name)):
+        with suppress(UsageError):
+            return read_panel(saved, word)
+    return None
+
+
+def _instead(name: str) -> Iterator[str]:
+    """Of a tensor that was not saved itself."""
+    return (f"{name}:{one}" for one in ("variance", "abs_mean", "max", "l2"))
 
 
 def draw_panel(
@@ -115,8 +124,9 @@ def _finish(axes: "Axes", panel: Panel, has_band: bool) -> None:
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.set_xlabel("step, all modes", labelpad=2)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False,
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.11), ncols=4, frameon=False,
                 labelcolor=ink("text"), borderaxespad=0.2, handlelength=1.2)  # fmt: skip
     title = f"{panel.title} (mean, min to max)" if has_band else panel.title
-    too_long = len(title) > _LONGEST_TITLE
-    title_axes(axes, f"...{title[3 - _LONGEST_TITLE :]}" if too_long else title)
+    if len(title) > _LONGEST_TITLE:  # ends tell tensors apart, beginnings what is drawn of them
+        title = f"{title[:_HEAD]}...{title[_HEAD + 3 - _LONGEST_TITLE :]}"
+    title_axes(axes, title)
