@@ -38,8 +38,9 @@ def find_profiler_folders(source: Path) -> tuple[Path, ...]:
 def read_profile(folders: Sequence[Path]) -> Profile:
     """What lies below the profiler folders of a job's hosts, or below one that they share.
 
-    Bad files and lines never stop it: they are left out and named in `Profile.notes`. A million
-    lines of metrics take about 2 s, a million events 5 s and 200 MB.
+    Bad files and lines never stop it: they are left out and named in `Profile.notes`. Two million
+    lines of metrics and 1.2 million events, an hour of two large hosts, take 10 s of one core and
+    0.55 GB of memory.
     """
     folders = tuple({folder.resolve(): folder for folder in folders}.values())  # each once
     system_files = [found for folder in folders for found in find_system_files(folder)]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from debugger.profile import phases, summary
 from debugger.profile.data import FloatArray
+from debugger.profile.intervals import contains, join, union
 from debugger.profile.phases import Phases, mode_of
 from debugger.profile.timeline_files import host_of
 
@@ -74,11 +75,16 @@ def read_steps(index: Phases) -> Iterator[Steps]:
 def _steps(index: Phases, node: str, phase: str) -> Steps:
     starts, ends = index.spans(phase, node)
     first, last = starts.copy(), ends.copy()
+    others = (*index.step_phases, phases.EVALUATE)
+    taken = join(*(union(*index.spans(name, node)) for name in others))
     parts: dict[str, FloatArray] = {}
     measured = np.zeros(len(starts), dtype=bool)
     for name, (part, where) in _PARTS.items():
         begins, finishes = index.spans(part, node)
-        owners = _owners(starts, ends, begins, finishes, where)
+        owners = _inside(starts, ends, begins)
+        if where != "inside":
+            beside = _beside(starts, ends, begins, finishes, is_before=where == "before")
+            owners = np.where(contains(taken, begins), owners, beside)
         ours = owners >= 0
         if not ours.any():
             continue
@@ -107,25 +113,31 @@ def _is_sparse(index: Phases, node: str) -> bool:
     return bool(len(places)) and "one_in" in index.events.arguments[int(places[-1])]
 
 
-def _owners(
-    starts: FloatArray, ends: FloatArray, begins: FloatArray, finishes: FloatArray, where: str
+def _inside(starts: FloatArray, ends: FloatArray, begins: FloatArray) -> NDArray[np.intp]:
+    """Which step each span begins in; -1 none."""
+    previous = np.searchsorted(starts, begins, side="right") - 1
+    return np.where((previous >= 0) & (begins < ends[np.maximum(previous, 0)]), previous, -1)
+
+
+def _beside(
+    starts: FloatArray,
+    ends: FloatArray,
+    begins: FloatArray,
+    finishes: FloatArray,
+    *,
+    is_before: bool,
 ) -> NDArray[np.intp]:
-    """Which step each span belongs to; -1 none."""
+    """Which step each span, that lies in none, comes right before, or right behind; -1 none."""
     reach = float(np.median(ends - starts))  # what lies further off has another reason
     previous = np.searchsorted(starts, begins, side="right") - 1
-    known = np.maximum(previous, 0)
-    inside = (previous >= 0) & (begins < ends[known])
-    owners = np.where(inside, previous, -1)
     following = np.minimum(previous + 1, len(starts) - 1)
-    if where == "before":
+    if is_before:
         gap = starts[following] - finishes
-        fits = ~inside & (previous + 1 < len(starts)) & (gap > -1e-6) & (gap <= reach)
-        owners = np.where(fits, following, owners)
-    elif where == "behind":
-        is_next = (previous == len(starts) - 1) | (finishes <= starts[following] + 1e-6)
-        fits = ~inside & (previous >= 0) & is_next & (begins - ends[known] <= reach)
-        owners = np.where(fits, previous, owners)
-    return owners
+        fits = (previous + 1 < len(starts)) & (gap > -1e-6) & (gap <= reach)
+        return np.where(fits, following, -1)
+    is_next = (previous == len(starts) - 1) | (finishes <= starts[following] + 1e-6)
+    gap = begins - ends[np.maximum(previous, 0)]
+    return np.where((previous >= 0) & is_next & (gap <= reach), previous, -1)
 
 
 def _with_rest(

@@ -38,7 +38,7 @@ def find_system_files(folder: Path) -> list[tuple[int, Path]]:
 
 
 def read_system_files(paths: Sequence[Path]) -> tuple[dict[str, NodeMetrics], list[str]]:
-    """Metrics by node, and notes on what could not be read. About 2 s for a million lines."""
+    """Metrics by node, and notes on what could not be read. 2 to 3 s for a million lines."""
     columns: defaultdict[_Key, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
     notes: list[str] = []
     for path in paths:

@@ -93,7 +93,7 @@ def find_timeline_files(folder: Path) -> list[Path]:
 def read_timeline_files(paths: Sequence[Path]) -> tuple[Events, list[str]]:
     """All events, and notes on what could not be read.
 
-    About 5 s and 200 MB for a million events. Events of Horovod and of SageMaker's data parallel
+    3 to 4 s for a million events. Events of Horovod and of SageMaker's data parallel
     library have `source` among their arguments.
     """
     columns, notes = _Columns(), []

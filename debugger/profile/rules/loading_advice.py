@@ -29,9 +29,12 @@ def advise(loading: Sequence[Loading]) -> tuple[str, float]:
             f"{in_percent(gain)} shorter",
             gain,
         )
+    have = f"{plural(worst.workers, 'loader worker')} on {plural(worst.cores, 'core')}"
+    more = f"{have} are all that fit"
+    if worst.workers < worst.cores:
+        more = f"more than {have} would not help, as the cores are busy already"
     return (
-        f"{plural(worst.workers, 'loader worker')} on {plural(worst.cores, 'core')} are all that "
-        "fit: store the pictures at the size that the network sees, use a weaker augment, or take "
-        f"an instance with more cores; without the wait a step is {in_percent(gain)} shorter",
+        f"{more}: store the pictures at the size that the network sees, use a weaker augment, or "
+        f"take an instance with more cores; without the wait a step is {in_percent(gain)} shorter",
         gain,
     )
