@@ -34,6 +34,8 @@ def test_a_tensor_is_unchanged_after_three_steps_that_have_it(tmp_path, steps, f
     written = global_steps({0: ONES, 1: ONES, 2: ONES}, "same") | global_steps({5: ONES}, "other")
     rule = rule_over("UnchangedTensor", tmp_path, written, tensor_regex=".*")
     assert bool(hits(rule, steps)) is fires
+    if fires:
+        assert "the same for 3 saved steps, since step 0" in rule.found[0].message
 
 
 def test_a_loss_that_does_not_fall_is_found_at_the_first_step_that_is_far_enough(tmp_path):
@@ -130,6 +132,17 @@ def test_overfit_needs_more_evaluations_in_a_row_than_its_patience(tmp_path, pat
         finding = rule.found[0]
         assert (finding.mode, finding.step, finding.value) == ("EVAL", 7, pytest.approx(0.25))
         assert "means of 2 and 2 saved steps" in finding.message
+
+
+def test_overfit_looks_at_the_losses_that_it_is_told(tmp_path):
+    steps = [
+        (mode, step, {**tensors, "other": np.float32(1)})
+        for mode, step, tensors in epochs([2] * 3, [3] * 3)
+    ]
+    told = rule_over("Overfit", tmp_path / "a", steps, tensor_regex="^other")
+    assert (hits(told), told.finish(), told.datapoints) == ([], None, 3)
+    untold = rule_over("Overfit", tmp_path / "b", steps)
+    assert hits(untold) == [8]
 
 
 def test_the_last_evaluation_is_judged_when_the_job_is_over(tmp_path):
