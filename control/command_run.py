@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from contract.job import JobResult
+from contract.manifest import MANIFEST_NAME
 from contract.tuning import FIND_LR_KEY
 from control.debug_flags import DebugFlags, add_debug_flags
 from control.debug_spec import DebugSpec
@@ -105,7 +106,8 @@ def result_text(result: JobResult, advice: str = "") -> str:
         lines.append(advice)
         return "\n".join(lines)
     following = [f"kennel report {result.folder}"] if run.rules else []
-    if result.ok:
+    has_model = (result.model_dir / MANIFEST_NAME).is_file()
+    if result.ok or (result.status == "Stopped" and has_model):
         following += [f"kennel serve {result.folder}"]
         following += [f"kennel predict PICTURE --bundle {result.folder}"]
     for label, command in zip(("next:", *[""] * len(following)), following, strict=False):

@@ -15,6 +15,7 @@ from control.rule_watch import DEBUGGER
 LIMIT_SECONDS = 3600.0  # gigabytes of tensors take minutes to read
 FINE, FOUND, IMPOSSIBLE, ERRORS = 0, 1, 2, 3  # its exit codes
 PREFIX = "debugger: "  # of its complaints
+OWN_NAME, OUR_NAME = "python -m debugger", "kennel debug"  # people have typed the latter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def ask_debugger(*words: str, debugger: Sequence[str] = DEBUGGER) -> Answer:
     child = start_child((*debugger, *words), extra=our_variables(), stdout=PIPE, stderr=PIPE)
     output, complaints = _all_of(child)
     last = next((line for line in reversed(complaints.splitlines()) if line.strip()), "")
-    last = last.strip().removeprefix(PREFIX)
+    last = last.strip().removeprefix(PREFIX).replace(OWN_NAME, OUR_NAME)
     if child.returncode == IMPOSSIBLE:
         raise UsageError(last or "the debugger refuses, and does not say why")
     if child.returncode not in (FINE, FOUND, ERRORS):
