@@ -17,6 +17,7 @@ from debugger.profile import parameters as told
 from debugger.profile.aws import bottlenecks, overall, steps, usage
 from debugger.profile.data import Profile
 from debugger.profile.facts import Facts
+from debugger.profile.headlines import rank
 from debugger.profile.numbers import to_plain
 from debugger.profile.rules.batch_size import judge_batch_size
 from debugger.profile.rules.cpu_bottleneck import judge_cpu_bottleneck
@@ -93,7 +94,7 @@ def evaluate_profile(
     if spec.rule != PROFILER_REPORT.name:
         return (_evaluate(facts, _asked(spec), compat),)
     results = [_evaluate(facts, _asked_of(kind, spec), compat) for kind in SINGLE_PROFILE_RULES]
-    return (*results, _report_result(spec, results))
+    return (*results, _report_result(facts, spec, results))
 
 
 def write_json_reports(results: Sequence[RuleResult], folder: Path) -> None:
@@ -172,8 +173,11 @@ def _spelled(value: ParameterValue) -> str:
     return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
 
 
-def _report_result(spec: RuleSpec, results: Sequence[RuleResult]) -> RuleResult:
-    """AWS's ProfilerReport stands for all rules: any that fired is an issue of the job."""
+def _report_result(facts: Facts, spec: RuleSpec, results: Sequence[RuleResult]) -> RuleResult:
+    """AWS's ProfilerReport stands for all rules: any that fired is an issue of the job.
+
+    Its findings are the first ones of those rules, what costs most first.
+    """
     fired = [one for one in results if one.status == "IssuesFound"]
     names = ", ".join(one.rule for one in fired)
     return RuleResult(
@@ -181,7 +185,7 @@ def _report_result(spec: RuleSpec, results: Sequence[RuleResult]) -> RuleResult:
         rule=spec.rule,
         status="IssuesFound" if fired else "NoIssuesFound",
         details=f"{State.FIRED}: {names}" if fired else f"{State.FINE}: no rule fired",
-        findings=tuple(one.findings[0] for one in fired if one.findings),
+        findings=tuple(one.findings[0] for one in rank(facts, results)),
         num_findings=len(fired),
         datapoints=max((one.datapoints for one in results), default=0),
         parameters=dict(spec.values()),

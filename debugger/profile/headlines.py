@@ -38,11 +38,7 @@ def headlines(profile: Profile, results: Sequence[RuleResult]) -> tuple[str, str
     evaluate_profile, in any order.
     """
     facts = Facts.of(profile)
-    fired = [one for one in results if one.status == "IssuesFound" and one.findings]
-    ranked = sorted(
-        (one for one in fired if one.rule in _CAUSES),
-        key=lambda one: (-_gain_of_job(facts, one), _CAUSES.index(one.rule)),
-    )
+    ranked = rank(facts, results)
     if not ranked:
         return _nothing(facts, results)
     first, gain = ranked[0], _gain_of_job(facts, ranked[0])
@@ -52,6 +48,15 @@ def headlines(profile: Profile, results: Sequence[RuleResult]) -> tuple[str, str
         _sentence(finding.message),
         _sentence(f"What to change: {finding.advice}"),
         _sentence(f"{_gain(profile, gain)}{_also(also)}"),
+    )
+
+
+def rank(facts: Facts, results: Sequence[RuleResult]) -> list[RuleResult]:
+    """Those that fired, what costs most first; of equals the cause before the symptom."""
+    fired = [one for one in results if one.status == "IssuesFound" and one.findings]
+    return sorted(
+        (one for one in fired if one.rule in _CAUSES),
+        key=lambda one: (-_gain_of_job(facts, one), _CAUSES.index(one.rule)),
     )
 
 
