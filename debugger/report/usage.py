@@ -1,7 +1,7 @@
 """System usage: the table of AWS's report, and what AWS shows in Studio only: use over time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,13 @@ _LOW, _BUSY = 70.0, 70.0  # percent, as in AWS's sentences about a host
 # AWS's words for its metrics, and ours; all others are percents.
 _BYTES = ("Network", "Disk read", "Disk write")
 _COUNTS = ("IOPS",)
+
+
+class _Line(NamedTuple):
+    label: str
+    series: Series
+    colour: str
+    is_bold: bool  # drawn in front, with a band
 
 
 def usage_section(view: View) -> str:
@@ -101,8 +108,8 @@ def _draw_host(view: View, name: str, node: NodeMetrics) -> str:
         style_axes(axes)
         percent_axis(axes)
         title_axes(axes, name)
-        for label, series, colour, is_bold in _lines(node):
-            _draw_line(axes, view, label, series, colour, is_bold)
+        for line in _lines(node):
+            _draw_line(axes, view, line)
         for row in fired:
             for start, length, _ in row.spans:
                 axes.axvspan(start, start + length, color=ink("wait"), alpha=0.07, linewidth=0)
@@ -114,30 +121,27 @@ def _draw_host(view: View, name: str, node: NodeMetrics) -> str:
             draw_rows(below, rows, view.profile.seconds)
 
     alt = f"Use of {name} over time. " + "; ".join(
-        f"{label}: mean {series.values.mean():.0f} %" for label, series, _, _ in _lines(node)
+        f"{line.label}: mean {line.series.values.mean():.0f} %" for line in _lines(node)
     )
     return f'<div class="wide">{draw_figure(draw, alt, height=208 + under)}</div>'
 
 
-def _lines(node: NodeMetrics) -> Iterable[tuple[str, Series, str, bool]]:
+def _lines(node: NodeMetrics) -> list[_Line]:
     found = (
         ("busiest core", highest_of(node.of(CPU)), "copy", False),
         ("CPU", mean_of(node.of(CPU)), "wait", True),
         ("waiting for I/O", highest_of(node.of(CPU_WAIT)), "checkpoint", False),
         ("GPU", mean_of(node.of(GPU)), "backward", True),
     )
-    return [(label, series, colour, bold) for label, series, colour, bold in found if series]
+    return [_Line(label, series, colour, bold) for label, series, colour, bold in found if series]
 
 
-def _draw_line(
-    axes: "Axes", view: View, label: str, series: Series, colour: str, is_bold: bool
-) -> None:
-    line = build_envelope(view.since_start(series.times), series.values, POINTS)
-    axes.plot(line.times, line.mean, color=ink(colour), linewidth=2 if is_bold else 1.1,
-              label=label, zorder=3 if is_bold else 2)  # fmt: skip
-    if is_bold and line.span_seconds:
-        axes.fill_between(line.times, line.low, line.high, color=ink(colour), alpha=0.22,
-                          linewidth=0)  # fmt: skip
+def _draw_line(axes: "Axes", view: View, one: _Line) -> None:
+    line = build_envelope(view.since_start(one.series.times), one.series.values, POINTS)
+    colour, width, above = ink(one.colour), (2 if one.is_bold else 1.1), (3 if one.is_bold else 2)
+    axes.plot(line.times, line.mean, color=colour, linewidth=width, label=one.label, zorder=above)
+    if one.is_bold and line.span_seconds:
+        axes.fill_between(line.times, line.low, line.high, color=colour, alpha=0.22, linewidth=0)
 
 
 def _table(view: View) -> str:
