@@ -60,9 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(work: "Work", folder: Path, seconds: float, rounds: int) -> Iterator[Bar]:
     """Ratios within each round, whose order turns."""
+    epochs, took = 1, 0.0
     for hook in HOOKS:  # imports, and memory that is asked for once
-        once, steps = work.run(1, work.watch(HOOKS[hook], folder / "warm"))
-    epochs = max(2, round(seconds / once))
+        work.run(epochs, work.watch(HOOKS[hook], folder / "warm"))
+    while took < seconds / 10:
+        epochs *= 2
+        took, _ = work.run(epochs, work.watch(None, folder))
+    epochs = max(2, round(epochs * seconds / took))
     found: dict[str, list[float]] = {hook: [] for hook in HOOKS}
     for number in range(rounds):
         turn = number % len(found)
