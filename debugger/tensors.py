@@ -7,7 +7,8 @@ What smdebug 1.0.34 does that a reader must know:
 - it waits for ever for collections that never come, also where nobody writes any more;
 - one broken index file loses all the files that were read with it;
 - a damaged record ends in whatever Python raises, a NameError of smdebug's own among them;
-- `no_refresh` stays in force after an exception, and then no new step is ever seen;
+- `no_refresh` stays in force after an exception, and then no new step is ever seen: we look for
+  new steps ourselves;
 - its Rule demands an `action_str` that the documentation's own examples do not pass.
 
 Source: smdebug's source; DEBUGGER A8, A9, B1.
@@ -229,7 +230,7 @@ def invoke(rule: Rule, step: int) -> Invoked:
     except _NOT_THERE as error:
         log.debug("%s at step %d: %s", rule.rule_name, step, error)  # AWS's passes over it
     finally:
-        for trial in rule.trials:  # `no_refresh` forgets to in case of an exception
+        for trial in rule.trials:  # a rule of the user's leaves it on or off, as it ended
             trial.dynamic_refresh = False
     return Invoked()
 

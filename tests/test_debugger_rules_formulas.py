@@ -5,7 +5,8 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given as given_by_hypothesis
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -25,6 +26,16 @@ from debugger.rules.similar import largest_difference
 from debugger.rules.units import active_counts, percent_inactive
 from debugger.rules.vanishing import vanished
 from debugger.saved import REDUCERS, reduce
+
+
+def given(*strategies):
+    """Hypothesis's, without a limit on time: the machine may have other work."""
+
+    def wrap(test):
+        return settings(deadline=None)(given_by_hypothesis(*strategies)(test))
+
+    return wrap
+
 
 NUMBERS = st.floats(-100, 100, width=32)
 ANY = st.floats(width=32)

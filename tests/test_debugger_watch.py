@@ -45,6 +45,17 @@ class WithActions(CustomGradientRule):
         Rule.__init__(self, base_trial, action_str, other_trials)
         self.threshold = 0.5
 
+class LooksAhead(CustomGradientRule):
+    def invoke_at_step(self, step):
+        self.base_trial.wait_for_steps([step + 1])
+        return False
+
+class Misses(CustomGradientRule):
+    def invoke_at_step(self, step):
+        if step == 0:
+            self.base_trial.tensor("nobody saved this")
+        return True
+
 class Raises(CustomGradientRule):
     def invoke_at_step(self, step):
         raise ZeroDivisionError("my own mistake")
@@ -190,6 +201,14 @@ def test_one_rules_mistake_does_not_end_the_others(tmp_path, own_rules, caplog):
     assert "Traceback" in caplog.text
 
 
+def test_a_rule_that_waits_for_a_step_that_never_comes_ends_as_any_other(tmp_path, own_rules):
+    """smdebug lets NoMoreData through, and a rule that met it would never come to a result."""
+    write_steps(tmp_path, gradients_of(LARGE, LARGE), collections=GRADIENTS)
+    code, results, _ = results_of(tmp_path, own(own_rules, "LooksAhead"))
+    assert (code, results["LooksAhead"].status) == (0, "NoIssuesFound")
+    assert results["LooksAhead"].last_step == 1
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "says"),
     [
@@ -306,6 +325,18 @@ def test_new_steps_are_looked_at_once_as_they_come(tmp_path):
         assert watch.has_ended() is True
         watch.finish()
     assert watch.results[0].num_findings == 1
+
+
+def test_a_tensor_that_is_missing_once_does_not_hide_the_steps_that_follow(tmp_path, own_rules):
+    """smdebug stops to look for new steps after such an exception."""
+    folder = tmp_path / "output/tensors"
+    with TensorWatch(str(tmp_path), [own(own_rules, "Misses")], is_awaited=True) as watch:
+        write_steps(folder, gradients_of(LARGE), collections=GRADIENTS, has_ended=False)
+        watch.poll()
+        assert watch.results[0].status == "InProgress"
+        write_step(folder, 1, gradients_of(LARGE, LARGE)[1])
+        watch.poll()
+        assert [one.step for one in watch.results[0].findings] == [1]
 
 
 def test_a_training_that_stops_to_write_fires_the_rule_about_stalling(tmp_path):
@@ -442,12 +473,14 @@ def test_stalling_stops_the_job_when_its_parameter_says_so(tmp_path):
     stalled = spec("StalledTrainingRule", stop_training_on_fire="true")
     events = []
     ledger = Ledger(tmp_path, [stalled], events.append)
-    ledger.tell(
-        RuleResult(
-            name=stalled.name, rule=stalled.rule, status="IssuesFound", details="x\ny",
-            parameters=stalled.values(),
-        )
+    result = RuleResult(
+        name=stalled.name, rule=stalled.rule, status="IssuesFound", details="x\ny",
+        parameters=stalled.values(),
     )  # fmt: skip
+    ledger.tell(result)
+    ledger.tell(result)  # nothing new
+    ledger.tell(result, is_final=True)
+    assert [one["event"] for one in events] == ["result", "action", "result"]
     assert events[1] == {"event": "action", "action": "stop", "rule": stalled.name, "reason": "x y"}
 
 

@@ -87,10 +87,8 @@ class Evaluation:
 
     def finish(self, saved: SavedTensors) -> None:
         """The job is over: say what could not be said before."""
-        if self._is_over or self._rule is None:
-            return
         self._later(lambda rule: rule.finish())
-        if self.status == "IssuesFound" or self._is_over:
+        if self.status != "InProgress" or self._rule is None:
             return
         missing, shortage = self._lacks(saved)
         if missing:
