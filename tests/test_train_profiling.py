@@ -177,6 +177,22 @@ def test_the_trace_of_the_run_names_its_rows(finetuned):
     assert {"CPU %", "MemoryUsedPercent"} <= counters
 
 
+def test_what_shares_a_row_of_the_trace_lies_within_or_apart(finetuned):
+    """Perfetto leaves out what only overlaps."""
+    rows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for event in run_trace(place_of(finetuned))["traceEvents"]:
+        if event["ph"] == "X":
+            ends = event["ts"], event["ts"] + event["dur"]
+            rows.setdefault((event["pid"], event["tid"]), []).append(ends)
+    for spans in rows.values():
+        around: list[int] = []
+        for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+            while around and around[-1] <= start:
+                around.pop()
+            assert not around or end <= around[-1]
+            around.append(end)
+
+
 def test_the_job_is_measured_to_its_last_second_and_so_is_measuring(finetuned):
     place = place_of(finetuned)
     assert_complete(place)

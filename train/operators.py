@@ -73,7 +73,9 @@ class Operators:
         events = profile.profiler.kineto_results.events()
         # Marks like Optimizer.step are no operators, and our own spans say the same.
         events = [event for event in events if not event.is_user_annotation()]
-        spans = (_span_of(event, steps) for event in events[: self._left])
+        # Once for all: what lies within an operator still does afterwards.
+        to_clock_ns = time.perf_counter_ns() - time.time_ns()
+        spans = (_span_of(event, steps, to_clock_ns) for event in events[: self._left])
         numbers = {number for _, number in steps[:came]}
         self._file.write(span for span in spans if span[3] in numbers)
         self._left -= len(events)
@@ -81,8 +83,7 @@ class Operators:
             log.warning("warning: no more operators are recorded: %d are enough", MOST_EVENTS)
 
 
-def _span_of(event: Any, steps: list[tuple[int, int]]) -> Span:
-    to_clock_ns = time.perf_counter_ns() - time.time_ns()
+def _span_of(event: Any, steps: list[tuple[int, int]], to_clock_ns: int) -> Span:
     start_ns = event.start_ns()
     place = max(0, bisect.bisect_right(steps, start_ns, key=lambda one: one[0]) - 1)
     facts = {"name": event.name(), "tid": event.start_thread_id(), "device": "cpu"}
