@@ -3,7 +3,8 @@
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from control.debugger_child import ERRORS, FOUND, IMPOSSIBLE, ask_debugger
 from control.parser import Command, Parser
 from control.rule_tables import own_rule_of, rule_of
 from control.rule_text import explanation, rule_table, summary_of
-from control.runs import RUNS
+from control.runs import RUNS, write_run
 from control.tensor_text import tensors_text
 from control.terminal import say, say_json
 
@@ -46,6 +47,8 @@ def _rules(arguments: argparse.Namespace, source: DebugSource) -> int:
     rules = [*map(by_our_names, given)] or source.rules()
     out = arguments.out or (None if source.is_temporary else source.out)
     code, results = _evaluated(source, {"rules": [one.to_json() for one in rules]}, out)
+    if out == source.out:
+        _remember(source, results)
     if arguments.output == "json":
         say_json(
             {
@@ -61,6 +64,16 @@ def _rules(arguments: argparse.Namespace, source: DebugSource) -> int:
     if code == FOUND:
         say(f"next:     kennel debug explain {arguments.source or source.name}")
     return code
+
+
+def _remember(source: DebugSource, results: Sequence[RuleResult]) -> None:
+    """In the run's record, beside what other rules found."""
+    run = source.run
+    if run is None or run.status == "InProgress":
+        return
+    found = {str(one["name"]): one for one in run.rules}
+    found |= {one.name: summary_of(one) for one in results}
+    write_run(replace(run, rules=list(found.values())))
 
 
 def _evaluated(
@@ -124,7 +137,8 @@ def _explain(arguments: argparse.Namespace, source: DebugSource) -> int:
         )
     else:
         say(explanation(source.name, results, ahead))
-    return FOUND if found else 0
+    is_answered = len(blind) < len(results)
+    return FOUND if found else 0 if is_answered else IMPOSSIBLE
 
 
 def _profile(arguments: argparse.Namespace, source: DebugSource) -> int:

@@ -203,8 +203,9 @@ class RuleWatch:
             result = RuleResult.from_json(event["result"])
             before = self._results.get(result.name)
             self._results[result.name] = result
-            changed = before is None or before.status != result.status
-            if changed and result.status in SAID and result.name in self._names:
+            was = before.status if before else ""
+            is_news = result.status in SAID or was in SAID  # also that it is no longer so
+            if result.status != was and is_news and result.name in self._names:
                 self._say(rule_line(result))
         elif event["event"] == "action":
             self._reasons.setdefault(event["rule"], " ".join(str(event["reason"]).split()))

@@ -76,7 +76,6 @@ def kennel(watched, capsys):
 
 def test_a_rule_that_stops_ends_the_job_with_a_model(describe, tmp_path, capsys):
     job = describe(tmp_path, epochs="3000", **{"early-stopping-patience": "0"})
-    started = time.monotonic()
     with contextlib.chdir(tmp_path):
         assert main(["run", job, "--rule", f"{CERTAIN},actions=stop"]) == 1
     run = read_run(tmp_path / "runs" / "0001-tiny")
@@ -86,8 +85,7 @@ def test_a_rule_that_stops_ends_the_job_with_a_model(describe, tmp_path, capsys)
     assert (run.folder / "checkpoints").is_dir()
     out = capsys.readouterr().out
     assert "\nrule Overfit: IssuesFound at step " in out
-    assert "3000/3000" not in out
-    assert time.monotonic() - started < 110, "it did not wait for the end"
+    assert "3000/3000" not in out, "it did not wait for the end"
 
 
 def test_a_rule_that_fails_the_job_leaves_it_its_model(watched):
@@ -109,7 +107,7 @@ def test_a_rule_that_fails_the_job_leaves_it_its_model(watched):
 
 
 def test_a_debugger_that_is_killed_leaves_the_job_as_it_is(describe, tmp_path, capsys):
-    job = describe(tmp_path, epochs="60", **{"early-stopping-patience": "0"})
+    job = describe(tmp_path, epochs="30", **{"early-stopping-patience": "0"})
     killer = threading.Thread(target=_kill_debugger, args=(tmp_path,))
     killer.start()
     with contextlib.chdir(tmp_path):
@@ -119,7 +117,11 @@ def test_a_debugger_that_is_killed_leaves_the_job_as_it_is(describe, tmp_path, c
     assert code == 0, out
     assert "rules are no longer evaluated: their process was ended by SIGKILL" in out
     with contextlib.chdir(tmp_path):
-        assert main(["debug", "rules", "1"]) == 1, "afterwards it is found all the same"
+        assert main(["debug", "rules", "1", "-o", "json"]) == 1, "afterwards it is found"
+    document = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in document["rules"]] == ["Overfit"], "the job's own rules"
+    (rule,) = read_run(tmp_path / "runs" / "0001-tiny").rules
+    assert rule["status"] == "IssuesFound"
 
 
 def test_rules_are_evaluated_again_with_other_limits(kennel, tmp_path):
@@ -127,14 +129,6 @@ def test_rules_are_evaluated_again_with_other_limits(kennel, tmp_path):
     code, out, _ = kennel("debug", "rules", "1", "--rule", never, "--out", str(tmp_path))
     assert code == 0, out
     assert out.splitlines()[1].split()[:2] == ["Overfit", "NoIssuesFound"]
-
-
-def test_without_rules_those_of_the_job_are_evaluated(kennel, tmp_path):
-    code, out, _ = kennel("debug", "rules", "1", "--out", str(tmp_path), "-o", "json")
-    assert code == 1
-    document = json.loads(out)
-    assert len(document["rules"]) == 6
-    assert {one["status"] for one in document["rules"]} >= {"IssuesFound", "NoIssuesFound"}
 
 
 def test_a_rule_of_ones_own_is_evaluated_beside_others(kennel, tmp_path):

@@ -152,6 +152,12 @@ def test_a_job_that_is_over_before_the_debugger_is_awake_is_read_afterwards(run)
     assert read_run(result.folder).rules[0]["summary"] == "fine in 7 looks"
 
 
+def test_a_finding_that_is_taken_back_is_a_line_too(run):
+    _, shown = run("import time; time.sleep(0.5)", says(FIRED) + "wait()\n" + says(FINE))
+    lines = [line for line in shown.splitlines() if line.startswith("rule Vanishing: ")]
+    assert [line.split()[2].rstrip(":") for line in lines] == ["IssuesFound", "NoIssuesFound"]
+
+
 def test_words_that_are_no_events_are_left_out(run):
     noise = "print('hello')\nprint('[1]')\nprint('{}')\nsay('result', result={'x': 1})\n"
     result, shown = run("import time; time.sleep(0.3)", noise + "wait()\n" + says(FINE))
