@@ -70,6 +70,9 @@ def test_aws_compat_is_a_parameter_of_the_report(golden):
     assert results["CPUBottleneck"].report["Datapoints"] == 1400
     assert results["LoadBalancing"].status == "NoIssuesFound"  # it cannot fire
     assert results["Dataloader"].report["RuleTriggered"] == 1
+    cause, change, _ = headlines(golden, list(results.values()))
+    assert "AWS's arithmetic" in cause
+    assert "evaluate without aws_compat" in change
     corrected = {one.rule: one for one in evaluate_profile(golden, REPORT)}
     assert corrected["LoadBalancing"].status == "IssuesFound"
     assert corrected["CPUBottleneck"].report["Datapoints"] == 1198  # of the training loop

@@ -10,7 +10,7 @@ from contract.files import write_json
 from contract.profile_rules import PROFILER_REPORT, SINGLE_PROFILE_RULES
 from contract.rule_kind import RuleKind
 from contract.rule_parameter import ParameterValue
-from contract.rule_result import RuleResult, RuleStatus
+from contract.rule_result import Finding, RuleResult, RuleStatus
 from contract.rules import RuleSpec, kind_of
 from debugger.guard import guarded
 from debugger.profile import parameters as told
@@ -104,6 +104,9 @@ def write_json_reports(results: Sequence[RuleResult], folder: Path) -> None:
             write_json(folder / f"{result.rule}.json", dict(result.report))
 
 
+_COMPAT_ADVICE = "evaluate without aws_compat: then the rule names the cause and what to change"
+
+
 def _asked(spec: RuleSpec) -> _Asked:
     return _Asked(
         kind=kind_of(spec.rule),
@@ -142,13 +145,17 @@ def _evaluate(facts: Facts, asked: _Asked, compat: bool) -> RuleResult:
 
 
 def _result(asked: _Asked, verdict: Verdict, status: RuleStatus, details: str) -> RuleResult:
+    findings = tuple(verdict.findings)
+    if verdict.state is State.FIRED and not findings:  # AWS's arithmetic names no cause
+        message = f"{asked.kind.name}: {asked.kind.help}; {verdict.sentence}"
+        findings = (Finding(step=0, message=message, advice=_COMPAT_ADVICE),)
     return RuleResult(
         name=asked.name,
         rule=asked.kind.name,
         status=status,
         details=details,
-        findings=tuple(verdict.findings),
-        num_findings=max(len(verdict.findings), verdict.triggered),
+        findings=findings,
+        num_findings=max(len(findings), verdict.triggered),
         datapoints=verdict.datapoints,
         parameters=dict(asked.values),
         report=_envelope(asked, verdict),
