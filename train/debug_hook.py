@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from contract.stand_in import stand_in
 from train.save_plan import Schedule
 from train.step_file import StepFile, plain
 from train.tensor_folder import TensorFolder, write_small
@@ -203,6 +204,7 @@ def _open(config: Mapping[str, Any]) -> Any:
     """smdebug's hook, of which nothing runs by itself."""
     with tempfile.TemporaryDirectory() as folder, _apart(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # distutils, and whatever else it has outlived
+        stand_in("pyinstrument_cext", "setstatprofile")  # C code of a profiler that is not used
         from smdebug.pytorch import Hook, del_hook
 
         _tame(logging.getLogger("smdebug"))
