@@ -48,6 +48,7 @@ figure svg *{stroke-linejoin:round}
 .figures td{vertical-align:top;overflow-wrap:normal;white-space:nowrap}
 .prose td,.figures td:has(code){white-space:normal}
 .prose td.n{white-space:nowrap}
+.prose td:has(code){min-width:16em}
 .figures thead th{white-space:normal;overflow-wrap:normal;vertical-align:bottom}
 .figures tbody td:first-child{min-width:7em}
 td .badge{margin-top:4px}
