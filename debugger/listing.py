@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from debugger import tensors
-from debugger.saved import Moment, SavedTensors, matches
+from debugger.saved import Moment, SavedTensors, check_regex, matches
 
 
 def listing_of(source: str, saved: SavedTensors, mode: str = "", regex: str = "") -> dict[str, Any]:
     """Names, collections, shapes and steps by mode, workers; of one mode, or matching names only.
 
-    A tensor of which only reductions were saved has shape null and says which.
+    A tensor of which only reductions were saved has shape null and says which. Raises SpecError:
+    `regex` is no regular expression.
     """
+    check_regex("--regex", regex)
     moments = [saved.moment(step) for step in saved.steps]
     moments = [one for one in moments if not mode or one.mode == mode]
     names = sorted({name for one in moments for name in saved.names(one.step)})

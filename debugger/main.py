@@ -31,25 +31,34 @@ Command = Callable[[argparse.Namespace, TextIO], int]
 
 def main(words: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    try:
+        arguments = parse(words)
+    except KennelError as error:
+        return _refuse(error)
+    except SystemExit:  # how argparse ends after --help
+        return 0
     # A user's rule may print: stdout belongs to the answer.
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr), _log_to_stderr():
-        ended = guarded("the command", lambda: _run(words, answers))
+        ended = guarded("the command", lambda: _run(arguments, answers))
         if ended.value is None:
             sys.stderr.write(f"debugger: {ended.error}\n")
         return BROKEN if ended.value is None else ended.value
 
 
-def _run(words: Sequence[str], answers: TextIO) -> int:
+def _run(arguments: argparse.Namespace, answers: TextIO) -> int:
     try:
-        arguments = parse(words)
         return COMMANDS[arguments.command](arguments, answers)
     except KennelError as error:
         log.debug("traceback", exc_info=True)
-        sys.stderr.write(f"debugger: {error}\n")
-        return error.exit_code
+        return _refuse(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _refuse(error: KennelError) -> int:
+    sys.stderr.write(f"debugger: {error}\n")
+    return error.exit_code
 
 
 def _rules(arguments: argparse.Namespace, answers: TextIO) -> int:

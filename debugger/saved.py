@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import HostError
+from contract.errors import HostError, SpecError
 from debugger import tensors
 from debugger.tensors import Trial
 
@@ -250,6 +250,15 @@ class SavedTensors:
 def matches(name: str, regexes: Iterable[str]) -> bool:
     """Whether one of the regular expressions is found in a name."""
     return any(re.search(one, name) for one in regexes)
+
+
+def check_regex(what: str, text: str) -> None:
+    """Raises SpecError for what is no regular expression, or none of several between commas."""
+    for one in text.split(","):
+        try:
+            re.compile(one.strip())
+        except re.error as error:
+            raise SpecError(f"{what}: {one.strip()!r} is no regular expression: {error}") from None
 
 
 def _label(name: str, worker: str, num_workers: int) -> str:

@@ -116,6 +116,8 @@ def test_exit_codes_tell_fine_from_found_from_not_judged(tmp_path, rule, code, c
         (["rules", "SOURCE", "--config", "gone.json"], "gone.json does not exist"),
         (["rules", "gone"], "expected a job's folder"),
         (["rules", "EMPTY"], "neither saved tensors nor a profile"),
+        (["tensors", "SOURCE", "--regex", "("], "is no regular expression"),
+        (["rules", "SOURCE", "--rule", "DeadRelu:tensor_regex=("], "is no regular expression"),
         (["tensors", "EMPTY"], "no debugging data was saved"),
         (["plot", "SOURCE", "los", "--out", "x.png"], "did you mean loss?"),
         (["plot", "SOURCE", "gradient/fc:median", "--out", "x.png"], "no reduction 'median'"),
@@ -130,6 +132,22 @@ def test_what_cannot_be_is_refused_in_one_line_with_exit_code_2(tmp_path, words,
     assert (out, len(err.splitlines())) == ("", 1)
     assert err.startswith("debugger: ")
     assert says in err
+
+
+def test_help_goes_to_stdout_and_is_no_error(capsys):
+    assert main(["rules", "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert ("--follow" in out, err) == (True, "")
+
+
+def test_a_mistake_of_ours_has_an_exit_code_that_no_result_has(tmp_path, capsys):
+    source, config = job(tmp_path / "job", LARGE), tmp_path / "rules.json"
+    config.write_text("[" * 100_000)  # more than Python's parser takes, and we have no word for it
+    assert main(["rules", str(source), "--config", str(config)]) == 70
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("debugger: ")
 
 
 def test_a_config_file_holds_rules_as_kennel_writes_them(tmp_path, capsys):

@@ -33,7 +33,7 @@ def check_spec(spec: RuleSpec) -> None:
     if spec.kind is None:
         check_own_rule(Path(spec.source))
     else:
-        RULE_CLASSES[spec.rule].check(spec.values())
+        RULE_CLASSES[spec.rule].check_all(spec.values())
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from contract.rule_kind import RuleKind
 from contract.rule_parameter import ParameterValue
 from contract.rule_result import Finding
 from contract.rules import RuleSpec
-from debugger.saved import Moment, SavedTensors, Values
+from debugger.saved import Moment, SavedTensors, Values, check_regex
 from debugger.tensors import EagerRule, Trial
 
 
@@ -48,8 +48,16 @@ class TensorRule(EagerRule):
         self.datapoints = 0  # steps that had what it looks at
         self.only_reduced: set[str] = set()  # tensors whose values it would need
         self.frozen: set[str] = set()  # parameters that were skipped: nothing learns them
-        self.check(self.values)
+        self.check_all(self.values)
         self.start()
+
+    @classmethod
+    def check_all(cls, values: Mapping[str, ParameterValue]) -> None:
+        """Raises SpecError for parameters that make no sense, before anything is read."""
+        for name, value in values.items():
+            if name.endswith("regex"):
+                check_regex(f"rule {cls.kind.name}: {name}", str(value or ""))
+        cls.check(values)
 
     @classmethod
     def check(cls, values: Mapping[str, ParameterValue]) -> None:
