@@ -7,6 +7,7 @@ import bisect
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +52,7 @@ class Operators:
             activities = [ProfilerActivity.CPU]
             if torch.cuda.is_available():
                 activities.append(ProfilerActivity.CUDA)
-            profile = torch.profiler.profile(activities=activities, acc_events=True)
+            profile = torch.profiler.profile(activities=activities)
             with _quiet():
                 profile.start()
             self._profile = profile
@@ -97,11 +98,14 @@ def _span_of(event: Any, steps: list[tuple[int, int]], to_clock_ns: int) -> Span
 
 @contextmanager
 def _quiet() -> Iterator[None]:
+    """It also warns that a start takes away what was seen before, which is what we want."""
     name, level = _QUIET
     before = os.environ.get(name)
     os.environ.setdefault(name, level)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         if before is None:
             del os.environ[name]
