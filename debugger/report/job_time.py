@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from contract.page import to_section, to_text
 from debugger.profile import summary as parts
+from debugger.profile.data import GPU
 from debugger.profile.numbers import plural
 from debugger.report.drawing import add_axes, draw_figure, style_axes
 from debugger.report.ink import ink, variable
@@ -32,6 +33,10 @@ PART_INKS = {
 _NO_STEPS = (
     "No step was recorded, so the job cannot be told apart into its stretches. `kennel run "
     "JOB.toml --profile` records steps; a script of your own calls smdebug's hook for it."
+)
+_ON_GPU = (
+    " Times are those of the process: on a GPU, a part ends when its work is handed over, and a "
+    "later one waits for it."
 )
 
 
@@ -68,7 +73,8 @@ def time_section(view: View) -> str:
     most = max(shares, key=lambda share: share.percent)
     story = (
         f"<p>Most of it, {to_percent(most.percent)}, is {to_text(most.part)}. Each moment counts "
-        "for one part only, so the parts sum to 100 %; of several processes it is the sum.</p>"
+        "for one part only, so the parts sum to 100 %; of several processes it is the sum."
+        f"{_ON_GPU if any(node.of(GPU) for node in view.profile.system.values()) else ''}</p>"
     )
     rows = [
         (_swatch(share.part) + to_text(share.part), to_duration(share.seconds),
