@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import SpecError
-from contract.strict import to_bool, to_float, to_int, unquote
+from contract.strict import in_words, to_bool, to_float, to_int, unquote
 
 ParameterValue = bool | int | float | str | None
 
@@ -23,19 +23,7 @@ class RuleParameter:
 
     def expected(self) -> str:
         """What a correct value looks like, for errors and docs."""
-        if self.choices:
-            return "one of " + " | ".join(self.choices)
-        if self.type is bool:
-            return "true or false"
-        if self.type is str:
-            return "text"
-        noun = "a whole number" if self.type is int else "a number"
-        bounds = [
-            f"{sign} {bound:g}"
-            for sign, bound in ((">=", self.minimum), ("<=", self.maximum))
-            if bound is not None
-        ]
-        return " and ".join([f"{noun} {bounds[0]}", *bounds[1:]]) if bounds else noun
+        return in_words(self.type, self.choices, {">=": self.minimum, "<=": self.maximum})
 
     def parse(self, text: str, rule: str) -> ParameterValue:
         """Convert and check one string as AWS sends it; `None` or nothing is the default.

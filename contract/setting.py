@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from contract.errors import HyperparameterError
-from contract.strict import to_bool, to_float, to_int, unquote
+from contract.strict import in_words, to_bool, to_float, to_int, unquote
 
 Value = bool | int | float | str
 Scaling = Literal["Linear", "Logarithmic", "ReverseLogarithmic"]
@@ -32,28 +32,9 @@ class Setting:
 
     def expected(self) -> str:
         """What a correct value looks like, for errors and docs."""
-        text = self._expected()
+        bounds = {">=": self.minimum, ">": self.above, "<=": self.maximum, "<": self.below}
+        text = in_words(self.type, self.choices, bounds)
         return text if self.auto is None else f"{text}, or auto"
-
-    def _expected(self) -> str:
-        if self.choices:
-            return "one of " + " | ".join(self.choices)
-        if self.type is bool:
-            return "true or false"
-        if self.type is str:
-            return "text"
-        noun = "a whole number" if self.type is int else "a number"
-        bounds = [
-            f"{sign} {bound:g}"
-            for sign, bound in (
-                (">=", self.minimum),
-                (">", self.above),
-                ("<=", self.maximum),
-                ("<", self.below),
-            )
-            if bound is not None
-        ]
-        return " and ".join([f"{noun} {bounds[0]}", *bounds[1:]]) if bounds else noun
 
     def parse(self, text: str) -> Value:
         """Convert and check one string as SageMaker sends it. Raises HyperparameterError."""

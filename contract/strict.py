@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
@@ -57,6 +57,22 @@ def to_float(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+def in_words(kind: type, choices: tuple[str, ...], bounds: Mapping[str, float | None]) -> str:
+    """What a correct value looks like: `one of a | b`, `a whole number >= 1 and <= 9`.
+
+    `bounds`: by their signs, None where there is none.
+    """
+    if choices:
+        return "one of " + " | ".join(choices)
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text"
+    noun = "a whole number" if kind is int else "a number"
+    given = [f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None]
+    return " and ".join([f"{noun} {given[0]}", *given[1:]]) if given else noun
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

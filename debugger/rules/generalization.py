@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from contract.rule_result import Finding
 from contract.tensor_rules import OVERFIT, OVERTRAINING
-from debugger.rules.losses import LOSSES, Losses, Point
-from debugger.rules.rule import TensorRule, asks_for, counted
-from debugger.saved import Moment
+from debugger.rules.losses import LOSSES, Point
+from debugger.rules.of_losses import OfLosses
+from debugger.rules.rule import asks_for, counted
 
 TRAIN, EVAL = "TRAIN", "EVAL"
 
@@ -30,26 +30,13 @@ def since_best(losses: Sequence[float], delta: float) -> int:
     return count
 
 
-class _OfEvaluations(TensorRule):
+class _OfEvaluations(OfLosses):
     """What both have in common: training losses, and one point an evaluation."""
 
     def start(self) -> None:
-        """Where to look, and from which step on."""
-        self._losses = Losses(self.saved, self._names)
+        """Nothing is judged yet."""
+        super().start()
         self._judged: dict[str, int] = {}  # tensor -> evaluations that are behind us
-        self._begin: int | None = None
-
-    def look(self, moment: Moment) -> Finding | None:
-        """Judge the evaluations that are over by now."""
-        if self._begin is None:
-            self._begin = moment.step
-        self._losses.advance(moment.step)
-        return self._judge()
-
-    def finish(self) -> Finding | None:
-        """The last evaluation is over, too."""
-        self._losses.close()
-        return self._judge()
 
     def nothing_saved(self) -> str:
         """Losses of both modes."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from contract.rule_result import Finding
 from contract.tensor_rules import LOSS_NOT_DECREASING
-from debugger.rules.losses import LOSSES, Losses, Point
-from debugger.rules.rule import TensorRule, asks_for, nothing_selected
-from debugger.saved import Moment
+from debugger.rules.losses import LOSSES, Point
+from debugger.rules.of_losses import OfLosses
+from debugger.rules.rule import asks_for, nothing_selected
 
 MODES = ("EVAL", "TRAIN", "GLOBAL")
 
@@ -37,7 +37,7 @@ def rise_percent(loss: float, before: float) -> float:
     return 100 * (loss - before) / abs(before) if before else 0.0
 
 
-class LossNotDecreasing(TensorRule):
+class LossNotDecreasing(OfLosses):
     """Fires when the loss has not fallen since `num_steps` or more steps.
 
     It looks again at the first loss that is `num_steps` or more steps after the last look. A rise
@@ -50,24 +50,11 @@ class LossNotDecreasing(TensorRule):
     kind = LOSS_NOT_DECREASING
 
     def start(self) -> None:
-        """Where to look, and from which step on."""
-        self._losses = Losses(self.saved, self._names)
+        """Nothing is judged yet."""
+        super().start()
         self._looked: dict[tuple[str, str], int] = {}  # mode, tensor -> mode step of the last look
         self._judged: dict[tuple[str, str], int] = {}  # -> points that are behind us
-        self._begin: int | None = None
         self._has_reference = False
-
-    def look(self, moment: Moment) -> Finding | None:
-        """Judge what became known."""
-        if self._begin is None:
-            self._begin = moment.step
-        self._losses.advance(moment.step)
-        return self._judge()
-
-    def finish(self) -> Finding | None:
-        """The last evaluation."""
-        self._losses.close()
-        return self._judge()
 
     def nothing_saved(self) -> str:
         """Losses."""
