@@ -142,6 +142,12 @@ def test_fired_rules_are_marked_where_the_timeline_has_them(view):
     assert sum(length for _, length in spans) < 0.5 * view.profile.seconds
 
 
+def test_the_growth_of_memory_is_that_of_the_scene(text):
+    told = [float(one) for one in re.findall(r"[+-]\d+\.\d\d", section(text, "memory"))]
+    assert len(told) == SICK.hosts * SICK.gpus
+    assert told == pytest.approx([SICK.memory_growth] * len(told), abs=0.2)
+
+
 def test_every_rule_is_told_with_its_status_and_parameters(text, view):
     rules = section(text, "rules")
     for result in view.results:

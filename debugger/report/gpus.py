@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.page import to_section, to_text
-from debugger.profile.data import CPU, GPU, GPU_MEMORY, NodeMetrics, Series
+from debugger.profile.data import CPU, GPU, NodeMetrics, Series
 from debugger.profile.samples import mean_of
 from debugger.profile.summary import Correlation
 from debugger.report.drawing import (
@@ -21,11 +21,10 @@ from debugger.report.drawing import (
     time_axis,
     title_axes,
 )
-from debugger.report.envelope import build_envelope
 from debugger.report.findings import ended, tell_rule
-from debugger.report.ink import HEATS, ink
+from debugger.report.ink import HEATS, SERIES_INKS, ink
 from debugger.report.strips import draw_heat
-from debugger.report.view import MOST_HOSTS, POINTS, View, by_number
+from debugger.report.view import MOST_HOSTS, View, by_number, gpus_of
 from debugger.report.words import to_prose, to_table
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
 _QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
 _MOST_ROWS = 64  # of a heat strip
 _MOST_PAIRS = 20
-_MANY = 16  # GPUs: their lines get fewer points
 _BINS = 20
-_SERIES = ("backward", "wait", "evaluate", "checkpoint", "features", "decode", "copy", "optimizer")
 _NO_GPU = (
     "No GPU was measured: the hosts have none, or NVIDIA's library is not there. So nothing can "
     "be said about its use, its memory, or how evenly work is shared."
@@ -45,7 +42,7 @@ _NO_GPU = (
 
 def gpu_section(view: View) -> str:
     """Use of each GPU, workload balancing, and GPU against CPU."""
-    if not _gpus(view, GPU):
+    if not gpus_of(view, GPU):
         body = f"<p>{to_text(_NO_GPU)}</p>{_draw_strips(view)}"
         return to_section("GPUs", body, "gpus")
     body = (
@@ -56,38 +53,9 @@ def gpu_section(view: View) -> str:
     return to_section("GPUs", body, "gpus")
 
 
-def memory_section(view: View) -> str:
-    """Memory of each GPU over time, and whether larger batches would fit."""
-    found = _gpus(view, GPU_MEMORY)
-    if not found:
-        text = "No GPU's memory was measured."
-        return to_section("GPU memory and batch size", f"<p>{text}</p>", "memory")
-    rows = []
-    for host, name, series in found:
-        minutes = (series.times - series.times[0]) / 60
-        slope = float(np.polyfit(minutes, series.values, 1)[0]) if minutes[-1] > 0 else 0.0
-        cells = [f"{value:.1f} %" for value in np.quantile(series.values, (0.05, 0.5, 0.95, 1))]
-        room = f"{100 - float(series.values.max()):.1f} %"
-        rows.append((to_text(host), to_text(name), *cells, f"{slope:+.2f}", room))
-    heads = ("host", "GPU", "p5", "p50", "p95", "max", "points a minute", "never used")
-    body = (
-        f"{tell_rule(view, 'GPUMemoryIncrease')}{tell_rule(view, 'BatchSize')}"
-        f"{to_table(heads, rows, texts=2)}{_draw_memory(view)}"
-    )
-    return to_section("GPU memory and batch size", body, "memory")
-
-
-def _gpus(view: View, metric: str) -> list[tuple[str, str, Series]]:
-    return [
-        (host, name, node.of(metric)[name])
-        for host, node in view.profile.system.items()
-        for name in by_number(node.of(metric))
-    ]
-
-
 def _use_table(view: View) -> str:
     rows = []
-    for host, name, series in _gpus(view, GPU):
+    for host, name, series in gpus_of(view, GPU):
         values = np.quantile(series.values, _QUANTILES).tolist()
         cells = [f"{value:.0f} %" for value in values]
         rows.append((to_text(host), to_text(name), _verdict(values), *cells))
@@ -169,7 +137,7 @@ def _draw_shares(host: str, node: NodeMetrics) -> str:
             under = 44 + tall * (len(names) - 1 - row)
             axes = add_axes(figure, 52, 30 + tall * row, 44, under + 8)
             style_axes(axes)
-            add_histogram(axes, edges.tolist(), share.tolist(), _SERIES[row % len(_SERIES)])
+            add_histogram(axes, edges.tolist(), share.tolist(), SERIES_INKS[row % len(SERIES_INKS)])
             axes.set_ylim(0, high)
             axes.set_xlim(0, 100)
             axes.yaxis.tick_right()
@@ -241,35 +209,3 @@ def _draw_correlation(one: Correlation) -> str:
     told = "" if one.coefficient is None else f", correlation {one.coefficient:+.2f}"
     alt = f"{one.gpu} of {one.host} against its busiest core: {one.num_samples} samples{told}"
     return draw_figure(draw, alt, width=HALF, height=320)
-
-
-def _draw_memory(view: View) -> str:
-    hosts = [(host, node) for host, node in view.hosts() if node.of(GPU_MEMORY)]
-    points = POINTS if len(_gpus(view, GPU_MEMORY)) <= _MANY else POINTS // 3
-    tall = 150
-
-    def draw(figure: "Figure") -> None:
-        for row, (host, node) in enumerate(hosts):
-            under = 24 + tall * (len(hosts) - 1 - row)
-            axes = add_axes(figure, 52, 30 + tall * row, 90, under)
-            style_axes(axes)
-            percent_axis(axes)
-            title_axes(axes, host, pad=6)
-            for place, name in enumerate(by_number(node.of(GPU_MEMORY))[: len(_SERIES)]):
-                series = node.of(GPU_MEMORY)[name]
-                line = build_envelope(view.since_start(series.times), series.values, points)
-                # The first ones are wider, so that equal lines are seen below one another.
-                width = max(4.5 - 1.4 * place, 1.6)
-                axes.plot(line.times, line.high, color=ink(_SERIES[place]), linewidth=width,
-                          label=name)  # fmt: skip
-            time_axis(axes, view.profile.seconds)
-            axes.tick_params(labelbottom=row == len(hosts) - 1)
-            axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False,
-                        labelcolor=ink("text"), handlelength=1.2)  # fmt: skip
-
-    alt = "GPU memory over time: " + ", ".join(
-        f"{host} {name} at most {series.values.max():.0f} %"
-        for host, name, series in _gpus(view, GPU_MEMORY)[:16]
-    )
-    drawn = draw_figure(draw, alt, height=30 + tall * len(hosts))
-    return f'<div class="wide">{drawn}</div>'

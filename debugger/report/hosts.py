@@ -105,7 +105,7 @@ def _draw_own(view: View) -> str:
     )
     drawn = draw_figure(draw, alt, height=62 + 32 * len(hosts))
     hint = (
-        "<p>Full bars: what a host does by itself in a training step (median). The pale rest is "
+        "<p>Full bars: what a host does by itself in a training step, on average. The pale rest is "
         "shared with the others: the update, where all wait for the last one.</p>"
     )
     return f'{hint}<div class="wide">{drawn}</div>'

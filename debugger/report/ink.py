@@ -37,6 +37,17 @@ INKS: dict[str, tuple[str, str]] = {
     "heat7": ("#0e3f80", "#cfe5ff"),
 }
 _SHARED = ("surface", "raised", "line", "text", "muted")  # which every page of ours defines
+# Of things that only have to be told apart.
+SERIES_INKS = (
+    "backward",
+    "wait",
+    "evaluate",
+    "checkpoint",
+    "features",
+    "decode",
+    "copy",
+    "optimizer",
+)
 HEATS = tuple(name for name in INKS if name.startswith("heat"))
 
 

@@ -13,7 +13,8 @@ from debugger.profile.samples import mean_of
 from debugger.profile.summarize import summarize
 from debugger.report.files import cost_section, files_section, operators_section
 from debugger.report.findings import rules_section
-from debugger.report.gpus import gpu_section, memory_section
+from debugger.report.gpu_memory import memory_section
+from debugger.report.gpus import gpu_section
 from debugger.report.hosts import hosts_section
 from debugger.report.job_time import job_section, time_section
 from debugger.report.loading import bottlenecks_section, loading_section

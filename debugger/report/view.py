@@ -56,3 +56,12 @@ class View:
 def by_number(names: Mapping[str, Series]) -> list[str]:
     """cpu2 before cpu10."""
     return sorted(names, key=lambda name: (len(name), name))
+
+
+def gpus_of(view: View, metric: str) -> list[tuple[str, str, Series]]:
+    """Host, name and series of every GPU that has the metric."""
+    return [
+        (host, name, node.of(metric)[name])
+        for host, node in view.profile.system.items()
+        for name in by_number(node.of(metric))
+    ]
