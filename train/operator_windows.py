@@ -35,6 +35,11 @@ class OperatorWindows:
     def __init__(self, lenses: list[tuple[Window, Lens]]) -> None:
         self._looks = [_Look(window, lens) for window, lens in lenses]
 
+    @property
+    def are_there(self) -> bool:
+        """False: nobody asked for any."""
+        return bool(self._looks)
+
     def begin_step(self, step: int) -> None:
         """Before the wait for a step's batch."""
         for look in self._looks:

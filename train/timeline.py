@@ -5,6 +5,7 @@ done, since waiting for it would slow training down.
 """
 
 import time
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
@@ -13,21 +14,24 @@ from typing import Any
 from train.batches import Batch
 from train.contained import Contained
 from train.operator_windows import OperatorWindows
-from train.trace_file import NO_STEP, Span, TraceFile
+from train.trace_file import NO_STEP, SPARSE, Span, TraceFile
 from train.watch import Phase
 
 # Of spans that bear another name than their phase; smdebug's analysis looks for the first.
 SPAN_NAMES = {Phase.DATA_WAIT: "DataLoaderIter::GetNext"}
 
 _FLUSH_NS = 1_000_000_000  # what a killed process may lose
-# A step with all its spans costs about 10 microseconds, so of steps that are shorter than a
-# millisecond only one in so many has spans within. It says so.
-_SHORT_STEP_NS = 1_000_000
-_ONE_IN = 10
+# A step with all its spans costs 10 microseconds, and 20 to 40 where the network keeps the caches
+# busy, so of steps that are shorter than this only one in so many has spans within. It says so.
+_SHORT_STEP_NS = 5_000_000
+_ONE_IN = SPARSE["one_in"]
 _STEPS_LOOKED_AT = 100  # before it is decided, again and again
-_SPARSE: Mapping[str, Any] = {"one_in": _ONE_IN}
 _NO_SPAN: AbstractContextManager[None] = nullcontext()
 _WITHIN_STEPS = (Phase.COPY, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
+_NUMBERS = {phase: number for number, phase in enumerate(Phase)}
+_PHASES = tuple(phase.value for phase in Phase)
+_STEP, _DATA_WAIT = _NUMBERS[Phase.STEP], _NUMBERS[Phase.DATA_WAIT]
+_NO_FACTS, _SPARSE_FACTS = -1, -2
 _Spans = Mapping[Phase, AbstractContextManager[None]]
 
 
@@ -37,14 +41,18 @@ class RunTimeline:
     def __init__(self, file: TraceFile, windows: OperatorWindows) -> None:
         self._file, self._windows = file, windows
         self._contained = Contained("the timeline")
-        self._spans: list[Span] = []
+        # Number of the phase, start, end, step, place among the facts, again and again: thousands
+        # of objects would have Python look for garbage among all that torch has made.
+        self._numbers = array("q")
+        self._facts: list[Mapping[str, Any]] = []
         self._flush_at = time.perf_counter_ns() + _FLUSH_NS
         self._is_closed = False
         self._step = NO_STEP  # of training: under way, or the last one
         self._num_evaluated = 0  # batches of evaluations, over all of them
         # Most spans say nothing more; one object a phase will do, as none lies within itself.
-        self._all: _Spans = {phase: _Measured(self, phase, None) for phase in Phase}
-        thin = {phase: _Measured(self, phase, _SPARSE) for phase in _WITHIN_STEPS}
+        parts = {phase: _Part(self, phase, _NO_FACTS) for phase in _WITHIN_STEPS}
+        self._all: _Spans = {phase: _Measured(self, phase, None) for phase in Phase} | parts
+        thin = {phase: _Part(self, phase, _SPARSE_FACTS) for phase in _WITHIN_STEPS}
         self._thin: _Spans = {**self._all, **thin}
         self._none: _Spans = {**self._all, **dict.fromkeys(_WITHIN_STEPS, _NO_SPAN)}
         self._now = self._all
@@ -65,16 +73,22 @@ class RunTimeline:
             step = NO_STEP
         elif phase is Phase.LOADER_WORKER:  # by step smdebug would take an early batch for its step
             facts, step = {**(facts or {}), "batch": step}, NO_STEP
-        self._spans.append((phase, start_ns, end_ns, step, facts))
+        place = _NO_FACTS
+        if facts is not None:
+            place = len(self._facts)
+            self._facts.append(facts)
+        self._numbers.extend((_NUMBERS[phase], start_ns, end_ns, step, place))
         if end_ns >= self._flush_at:
             self._flush()
 
     def steps(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
         """The same batches; each is a step, counted from `first`, with the wait for it."""
         before, self._step = self._step, first
+        windows = self._windows if self._windows.are_there else None
         try:
             while True:
-                self._windows.begin_step(self._step)
+                if windows is not None:
+                    windows.begin_step(self._step)
                 start_ns = time.perf_counter_ns()
                 try:
                     batch = next(batches)
@@ -86,7 +100,8 @@ class RunTimeline:
                     yield batch
                 finally:
                     end_ns = time.perf_counter_ns()
-                    self._windows.end_step(self._step)
+                    if windows is not None:
+                        windows.end_step(self._step)
                     self._end(start_ns, end_ns)
                 before, self._step = self._step, self._step + 1
         finally:
@@ -94,21 +109,23 @@ class RunTimeline:
 
     def _begin(self, start_ns: int, end_ns: int) -> None:
         """Of a step whose batch has come."""
-        facts = None
+        place = _NO_FACTS
         if self._is_sparse:
-            is_one = self._step % _ONE_IN == 0
-            facts, self._now = _SPARSE, self._thin if is_one else self._none
-            if not is_one:
+            if self._step % _ONE_IN:
+                self._now = self._none
                 return
-        self._spans.append((Phase.DATA_WAIT, start_ns, end_ns, self._step, facts))
+            self._now, place = self._thin, _SPARSE_FACTS
+        self._numbers.extend((_DATA_WAIT, start_ns, end_ns, self._step, place))
 
     def _end(self, start_ns: int, end_ns: int) -> None:
         self._now = self._all
+        self._numbers.extend((_STEP, start_ns, end_ns, self._step, _NO_FACTS))
         self._looked_at, self._looked_ns = self._looked_at + 1, self._looked_ns + end_ns - start_ns
         if self._looked_at == _STEPS_LOOKED_AT:
             self._is_sparse = self._looked_ns < _SHORT_STEP_NS * _STEPS_LOOKED_AT
             self._looked_at = self._looked_ns = 0
-        self.record(Phase.STEP, start_ns, end_ns, None)
+        if end_ns >= self._flush_at:
+            self._flush()
 
     def close(self) -> None:
         """No more follows. Safe to call twice."""
@@ -121,9 +138,19 @@ class RunTimeline:
         self._file.give_up()  # where it was switched off
 
     def _flush(self) -> None:
-        spans, self._spans = self._spans, []
-        self._contained.run(lambda: self._file.write(spans), None)
+        numbers, self._numbers = self._numbers, array("q")
+        facts, self._facts = self._facts, []
+        self._contained.run(lambda: self._file.write(_spans_of(numbers, facts)), None)
         self._flush_at = time.perf_counter_ns() + _FLUSH_NS
+
+
+def _spans_of(numbers: "array[int]", facts: list[Mapping[str, Any]]) -> Iterator[Span]:
+    fives = iter(numbers)
+    for phase, start_ns, end_ns, step, place in zip(*[fives] * 5, strict=True):
+        said = None
+        if place != _NO_FACTS:
+            said = SPARSE if place == _SPARSE_FACTS else facts[place]
+        yield _PHASES[phase], start_ns, end_ns, step, said
 
 
 class _Measured:
@@ -147,3 +174,27 @@ class _Measured:
         traceback: TracebackType | None,
     ) -> None:
         self._timeline.record(self._phase, self._start_ns, time.perf_counter_ns(), self._facts)
+
+
+class _Part:
+    """A part of a step under way: there are thousands of them a second."""
+
+    __slots__ = ("_number", "_place", "_start_ns", "_timeline")
+
+    def __init__(self, timeline: RunTimeline, phase: Phase, place: int) -> None:
+        self._timeline, self._number, self._place = timeline, _NUMBERS[phase], place
+        self._start_ns = 0
+
+    def __enter__(self) -> None:
+        self._start_ns = time.perf_counter_ns()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        timeline, end_ns = self._timeline, time.perf_counter_ns()
+        timeline._numbers.extend(
+            (self._number, self._start_ns, end_ns, timeline._step, self._place)
+        )

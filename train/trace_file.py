@@ -21,6 +21,9 @@ _BETWEEN, _END = b",\n", b"\n]"
 NO_STEP = -2
 
 
+# Facts of a span within a step that stands for so many: the others were not looked into.
+SPARSE: Mapping[str, Any] = {"one_in": 10}
+
 # Time spent on something: phase, start and end (time.perf_counter_ns), step, facts. Facts go into
 # the event's args, but `name` and `pid` into their places. A tuple: it is made thousands of times a
 # second.
@@ -47,7 +50,7 @@ class TraceFile:
         self._numbers: dict[str, int] = {}  # of phases, the same in all files
         # How a span of a phase is written that says nothing more, for those that this file knows.
         self._lines: dict[str, bytes] = {}
-        self._tail = b'%%d,"dur":%%d,"args":{"pid":%d,"step_num":"%%d"}},\n' % self._pid
+        self._sparse_lines: dict[str, bytes] = {}
         self._file: BinaryIO | None = None
         self._pending: list[bytes] = []
         # Unix microseconds: when the file's first span begins, when its first and its last one end,
@@ -69,9 +72,9 @@ class TraceFile:
             end_us = (end_ns + to_epoch_ns) // 1000
             if phase not in self._lines or end_us >= self._until_us or self._size > self._most:
                 self._begin(phase, start_us, end_us)
-            if facts is None:
-                times = start_us - self._base_us, end_us - start_us, step
-                line = self._lines[phase] % times
+            if facts is None or facts is SPARSE:
+                lines = self._lines if facts is None else self._sparse_lines
+                line = lines[phase] % (start_us - self._base_us, end_us - start_us, step)
             else:
                 line = self._with_facts(phase, (start_us, end_us), step, facts)
             self._pending.append(line)
@@ -113,7 +116,10 @@ class TraceFile:
             number = self._numbers.setdefault(phase, len(self._numbers) + 1)  # 0 is the file's own
             self._describe(number, {"name": phase})
             head = self._head(phase, self._names.get(phase, phase)).replace(b"%", b"%%")
-            self._lines[phase] = head + self._tail
+            tail = b'%%d,"dur":%%d,"args":{"pid":%d,"step_num":"%%d"' % self._pid
+            self._lines[phase] = head + tail + b"}},\n"
+            more = json.dumps(dict(SPARSE))[1:].encode()
+            self._sparse_lines[phase] = head + tail + b"," + more + b"},\n"
 
     def _with_facts(
         self, phase: str, times_us: tuple[int, int], step: int, facts: Mapping[str, Any]

@@ -34,7 +34,7 @@ class Steps:
     numbers: NDArray[np.int64]  # (N,) -1 unknown
     parts: Mapping[str, FloatArray]  # summary.PARTS_OF_STEP -> (N,) seconds; sum to `seconds`
     # (N,) which steps have parts of their own. Our training records those of one in ten where steps
-    # are shorter than a millisecond; the others have the shares of these.
+    # are shorter than 5 milliseconds; the others have the shares of these.
     is_measured: NDArray[np.bool_]
 
     @property
