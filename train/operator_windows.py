@@ -10,8 +10,15 @@ from train.contained import Contained
 class Lens(Protocol):
     """One way of looking closely."""
 
-    is_full: bool  # it will not look any more
-    must_pause: bool  # after this step
+    @property
+    def is_full(self) -> bool:
+        """It will not look any more."""
+        ...
+
+    @property
+    def must_pause(self) -> bool:
+        """After this step."""
+        ...
 
     def begin_step(self, step: int) -> None:
         """Look."""

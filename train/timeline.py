@@ -18,7 +18,7 @@ from train.trace_file import NO_STEP, SPARSE, Span, TraceFile
 from train.watch import Phase
 
 # Of spans that bear another name than their phase; smdebug's analysis looks for the first.
-SPAN_NAMES = {Phase.DATA_WAIT: "DataLoaderIter::GetNext"}
+SPAN_NAMES: Mapping[str, str] = {Phase.DATA_WAIT: "DataLoaderIter::GetNext"}
 
 _FLUSH_NS = 1_000_000_000  # what a killed process may lose
 # A step with all its spans costs 10 microseconds, and 20 to 40 where the network keeps the caches
@@ -51,7 +51,8 @@ class RunTimeline:
         self._num_evaluated = 0  # batches of evaluations, over all of them
         # Most spans say nothing more; one object a phase will do, as none lies within itself.
         parts = {phase: _Part(self, phase, _NO_FACTS) for phase in _WITHIN_STEPS}
-        self._all: _Spans = {phase: _Measured(self, phase, None) for phase in Phase} | parts
+        others = {phase: _Measured(self, phase, None) for phase in Phase if phase not in parts}
+        self._all: _Spans = {**others, **parts}
         thin = {phase: _Part(self, phase, _SPARSE_FACTS) for phase in _WITHIN_STEPS}
         self._thin: _Spans = {**self._all, **thin}
         self._none: _Spans = {**self._all, **dict.fromkeys(_WITHIN_STEPS, _NO_SPAN)}
