@@ -175,7 +175,8 @@ def test_an_image_has_no_compiler_and_no_ssh(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_image_holds_only_its_rooms_and_they_are_compiled(target):
-    rooms = {"contract", "classifier", "train" if target == "train" else "serve"}
+    ours = {"train", "debugger"} if target == "train" else {"serve"}
+    rooms = {"contract", "classifier", *ours}
     listing = run("docker", "run", "--rm", f"kennel-{target}", "ls", "/opt/kennel")
     assert set(listing.stdout.split()) == rooms
     code = "import contract.job as m, os; print(os.path.exists(m.__cached__))"
