@@ -181,9 +181,11 @@ build() { # build TARGET
 create_repository() { # create_repository NAME
   local immutable=(--image-tag-mutability IMMUTABLE_WITH_EXCLUSION
     --image-tag-mutability-exclusion-filters 'filterType=WILDCARD,filter=latest')
-  # Old CLIs do not know the exclusion, and fully immutable tags would pin `latest` for ever.
-  if [[ -z $show ]] &&
-    ! aws ecr create-repository --generate-cli-skeleton | grep -q ExclusionFilters; then
+  # Old CLIs do not know the exclusion, and fully immutable tags would pin `latest` for ever. Not
+  # `| grep -q`: it ends at the first match, and the CLI, still writing, would count as failed.
+  local known=""
+  if [[ -z $show ]]; then known=$(aws ecr create-repository --generate-cli-skeleton); fi
+  if [[ -z $show && $known != *ExclusionFilters* ]]; then
     note "this AWS CLI is too old to protect the tags of $1; upgrade it to have that"
     immutable=(--image-tag-mutability MUTABLE)
   fi
