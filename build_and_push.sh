@@ -184,7 +184,7 @@ create_repository() { # create_repository NAME
   # Old CLIs do not know the exclusion, and fully immutable tags would pin `latest` for ever. Not
   # `| grep -q`: it ends at the first match, and the CLI, still writing, would count as failed.
   local known=""
-  if [[ -z $show ]]; then known=$(aws ecr create-repository --generate-cli-skeleton); fi
+  if [[ -z $show ]]; then known=$(aws ecr create-repository --generate-cli-skeleton) || true; fi
   if [[ -z $show && $known != *ExclusionFilters* ]]; then
     note "this AWS CLI is too old to protect the tags of $1; upgrade it to have that"
     immutable=(--image-tag-mutability MUTABLE)
