@@ -26,7 +26,7 @@ else
   FROM_FILE := -r
 endif
 
-.PHONY: help setup demo test lint docs lock images test-containers bench-serve bench-train sbom audit
+.PHONY: help setup demo test lint docs lock images test-containers bench-serve bench-train bench-debugger sbom audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -66,6 +66,10 @@ bench-serve: $(VENV)/.run-installed .venv-bench/.installed ## our server beside 
 
 bench-train: $(VENV)/.run-installed ## our training beside the ordinary script; twenty minutes
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+bench-debugger: $(VENV)/.run-installed ## what saving tensors and measuring cost; ten minutes
+	$(BIN)/python -m benchmarks.debugger
+	$(BIN)/python -m benchmarks.profiler
 
 sbom: ## write what is in each image to build/sbom, as CycloneDX JSON
 	mkdir -p build/sbom
