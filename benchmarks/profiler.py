@@ -74,8 +74,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.profiler", description="What measuring a run costs it."
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="of a run")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a run; many short ones")
+    parser.add_argument("--rounds", type=int, default=25)
     return parser.parse_args(arguments)
 
 
