@@ -1,6 +1,7 @@
 """Does the engine that the trunk runs in cost accuracy? int8 against float32 over several seeds.
 
-The dogs with real weights, and scikit-learn's digits on a random trunk.
+The dogs with real weights, and scikit-learn's digits on a random trunk. Each seed has train,
+validation and test pictures of its own, dealt from all that there are.
 """
 
 import statistics
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bars import Bar
+from benchmarks.deal import deal
 from benchmarks.terminal import say
 from benchmarks.train_data import REAL_ARCH, Data
 from benchmarks.train_frozen import last_metric
@@ -71,11 +73,13 @@ def _measure(
 ) -> Seeds:
     environment = {"KENNEL_CACHE_DIR": str(folder / "cache")}
     found: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    splits = {split: channels[split] for split in ("train", "validation", "test")}
     for seed in range(seeds):
+        dealt = {**channels, **deal(splits, folder / f"{name}-dealt-{seed}", seed)}
         for engine, quantize in ENGINES.items():
             values = {"arch": REAL_ARCH, "epochs": EPOCHS, "seed": seed, "quantize": quantize}
             job_name = f"{name}-{engine}-{seed}"
-            command = our_command(channels, folder / job_name, values)
+            command = our_command(dealt, folder / job_name, values)
             job = Job.run(job_name, command, folder, environment)
             found[engine].append(last_metric(job, METRIC))
         say(f"{name}, seed {seed}: int8 {found['int8'][-1]:.4f}, f32 {found['f32'][-1]:.4f}")
