@@ -15,6 +15,8 @@ from control.study_runs import is_study
 from control.summary import headline, metric_lines
 from control.terminal import complain, duration, say, say_json, table
 
+PLOT_NAME = "plot.png"
+
 
 def show_report(arguments: argparse.Namespace) -> int:
     """One run's metrics and rules, and the page of everything that it left."""
@@ -22,6 +24,7 @@ def show_report(arguments: argparse.Namespace) -> int:
     page = _page_of(run)
     training = run.report if run.report.is_file() else None
     profile = profiler_page(run.folder, run.rules)
+    plot = _plot_of(run, arguments.plot)
     if arguments.output == "json":
         say_json(
             {
@@ -29,6 +32,7 @@ def show_report(arguments: argparse.Namespace) -> int:
                 "report": _text(page or training),
                 "training_report": _text(training),
                 "profiler_report": _text(profile),
+                "plot": _text(plot),
             }
         )
         return 0
@@ -42,6 +46,8 @@ def show_report(arguments: argparse.Namespace) -> int:
         lines.append(f"         {training}, training alone")
     if profile:
         lines.append(f"profile: {profile}")
+    if plot:
+        lines.append(f"plot:    {plot}")
     say("\n".join(lines))
     return 0
 
@@ -61,6 +67,15 @@ def _page_of(run: Run) -> Path | None:
         except KennelError as error:
             complain(f"note: no page of everything: {error}")
     return page if page.is_file() else None
+
+
+def _plot_of(run: Run, names: list[str]) -> Path | None:
+    """Saved tensors or scalars against steps, drawn anew. Raises UsageError: there is none."""
+    if not names:
+        return None
+    picture = run.folder / PLOT_NAME
+    ask_debugger("plot", str(run.folder), *names, "--out", str(picture))
+    return picture
 
 
 def _shown_files(run: Run) -> list[Path]:
@@ -103,6 +118,14 @@ def _add_report_arguments(parser: Parser) -> None:
         nargs="?",
         help="a run folder, its number or a job's name; without it, the newest run",
     )
+    parser.add_argument(
+        "--plot",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also draw a saved tensor or scalar against steps, e.g. gradient/Linear_weight:mean; "
+        "may be repeated, kennel debug tensors lists them",
+    )
     add_output_format(parser)
 
 
@@ -113,7 +136,12 @@ REPORT = Command(
         "Print the metrics of a run and what its rules found, and build one self-contained page\n"
         "of everything that it left: training curves, confusion, findings, profile."
     ),
-    examples=("kennel report", "kennel report 3", "kennel report digits -o json"),
+    examples=(
+        "kennel report",
+        "kennel report 3",
+        "kennel report 3 --plot CrossEntropyLoss_output_0",
+        "kennel report digits -o json",
+    ),
     add_arguments=_add_report_arguments,
     run=show_report,
 )

@@ -209,6 +209,17 @@ def test_report_builds_one_page_and_keeps_it(kennel, watched):
     assert (watched[0] / page).stat().st_mtime_ns == made, "nothing new to show"
 
 
+def test_report_draws_what_was_saved_and_names_what_was_not(kennel, watched):
+    code, out, _ = kennel("report", "1", "--plot", "CrossEntropyLoss_output_0")
+    picture = Path("runs/0001-tiny/plot.png")
+    assert code == 0
+    assert f"plot:    {picture}\n" in out
+    assert (watched[0] / picture).read_bytes().startswith(b"\x89PNG")
+    code, _, err = kennel("report", "1", "--plot", "nothing")
+    assert code == 2
+    assert "no tensor 'nothing' was saved" in err
+
+
 def _kill_debugger(folder, patience_seconds=30.0):
     """SIGKILL to the debugger of a job below `folder`, once there is one."""
     deadline = time.monotonic() + patience_seconds
