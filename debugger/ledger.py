@@ -17,7 +17,17 @@ log = logging.getLogger(__name__)
 Emit = Callable[[Mapping[str, Any]], None]
 WEBHOOK_SECONDS = 5.0
 FOUND = "IssuesFound"
+NAME = "RuleConfigurationName"
 STOP_PARAMETER = "stop_training_on_fire"  # of StalledTrainingRule
+
+
+def _rows_in(out: Path) -> list[dict[str, Any]]:
+    """What rules.json says so far of rules whose results are there; a damaged one says nothing."""
+    try:
+        rows = json.loads((out / RULES_NAME).read_text(encoding="utf-8"))["rules"]
+        return [one for one in rows if (out / one[NAME] / REPORT_NAME).is_file()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 class Ledger:
@@ -36,6 +46,7 @@ class Ledger:
         }
         self._written: dict[str, RuleResult] = {}
         self._has_acted: set[str] = set()
+        self._others = [one for one in _rows_in(out) if one.get(NAME) not in self._specs]
 
     @property
     def results(self) -> tuple[RuleResult, ...]:
@@ -56,17 +67,17 @@ class Ledger:
                 self._act(action, result)
 
     def write_all(self) -> None:
-        """rules.json, also where nothing has happened yet."""
+        """rules.json, also where nothing has happened yet. Rules of an earlier look stay in it."""
         rows = [
             {
-                "RuleConfigurationName": one.name,
+                NAME: one.name,
                 "RuleEvaluationStatus": one.status,
                 "StatusDetails": one.details,
                 "LastModifiedTime": one.modified_at,
             }
             for one in self._results.values()
         ]
-        write_json(self._out / RULES_NAME, {"rules": rows})
+        write_json(self._out / RULES_NAME, {"rules": [*self._others, *rows]})
 
     def exit_code(self) -> int:
         """0 no issue, 1 at least one rule fired, 3 none fired and one could not be judged."""

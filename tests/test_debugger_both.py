@@ -45,6 +45,15 @@ def test_both_kinds_of_rules_end_in_one_list_and_files_lie_where_aws_has_them(jo
     assert RuleResult.from_json(json.loads((single / "report.json").read_text())).rule
 
 
+def test_a_later_look_keeps_what_an_earlier_one_found(tmp_path, capsys):
+    write_steps(tmp_path, [("TRAIN", 0, {"loss": 1.0})])
+    for rule in ("ExplodingTensor", "AllZero:tensor_regex=loss", "ExplodingTensor"):
+        assert main(["rules", str(tmp_path), "--rule", rule]) == 0
+    rows = json.loads((tmp_path / "rule-output/rules.json").read_text())["rules"]
+    assert [one["RuleConfigurationName"] for one in rows] == ["AllZero", "ExplodingTensor"]
+    capsys.readouterr()
+
+
 def test_a_job_without_a_profile_is_an_error_of_those_rules_alone(tmp_path, capsys):
     write_steps(tmp_path, [("TRAIN", 0, {"loss": 1.0})])
     words = ["--rule", "LowGPUUtilization", "--rule", "ExplodingTensor"]
