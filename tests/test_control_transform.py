@@ -131,7 +131,7 @@ def test_a_bundle_is_served_for_as_long_as_it_takes(tmp_path, capsys):
 
 
 def test_killed_again_and_again_it_answers_each_picture_once(url, tmp_path):
-    names = [f"{n // 100:02d}/{n:04d}{'bad' * (n % 50 == 0)}.jpg" for n in range(1500)]
+    names = [f"{n // 100:02d}/{n:04d}{'bad' * (n % 50 == 0)}.jpg" for n in range(6000)]
     put(tmp_path / "in", names)
     out, words = tmp_path / "out", [tmp_path / "in", "-o", tmp_path / "out", "--url", url]
     seen = 0
@@ -143,16 +143,16 @@ def test_killed_again_and_again_it_answers_each_picture_once(url, tmp_path):
     assert not (out / "predictions.csv").exists()
     code, _, err = finish(start(*words))
     assert code == 1
-    assert f"continuing after {seen:,} of 1,500 pictures" in err
+    assert f"continuing after {seen:,} of 6,000 pictures" in err
     answered = [row["picture"] for row in rows(out / "predictions.csv")]
     refused = [row["picture"] for row in rows(out / "refused.csv")]
     assert sorted(answered + refused) == sorted(names)
     assert answered == sorted(answered)
-    assert len(refused) == 30
+    assert len(refused) == 120
 
 
 def test_ctrl_c_says_how_to_continue(url, tmp_path):
-    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(1500)])
+    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(6000)])
     words = [tmp_path / "in", "-o", tmp_path / "out", "--url", url]
     process = start(*words, "--concurrency", 1)
     wait_for(lambda: is_beyond(0, tmp_path / "out"))
@@ -160,14 +160,14 @@ def test_ctrl_c_says_how_to_continue(url, tmp_path):
     code, out, err = finish(process)
     assert (code, out) == (130, "")
     done = state_of(tmp_path / "out")["done"]
-    assert f"stopped after {done:,} of 1,500 pictures: the same command continues" in err
+    assert f"stopped after {done:,} of 6,000 pictures: the same command continues" in err
     assert finish(start(*words))[0] == 0
-    assert len(rows(tmp_path / "out" / "predictions.csv")) == 1500
+    assert len(rows(tmp_path / "out" / "predictions.csv")) == 6000
 
 
 def test_a_server_killed_in_the_middle_costs_no_picture(tmp_path):
     """gunicorn starts another worker; requests that the dead one held are sent again."""
-    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(800)])
+    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(4000)])
     with server(colour_bundle()) as running:
         process = start(tmp_path / "in", "-o", tmp_path / "out", "--url", running.url)
         wait_for(lambda: is_beyond(0, tmp_path / "out"))
@@ -175,11 +175,11 @@ def test_a_server_killed_in_the_middle_costs_no_picture(tmp_path):
         os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
         code, _, err = finish(process)
     assert code == 0, err
-    assert len(rows(tmp_path / "out" / "predictions.csv")) == 800
+    assert len(rows(tmp_path / "out" / "predictions.csv")) == 4000
 
 
 def test_a_killed_transform_takes_its_server_along(tmp_path):
-    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(3000)])
+    put(tmp_path / "in", [f"{n:04d}.jpg" for n in range(6000)])
     process = start(tmp_path / "in", "-o", tmp_path / "out", "--bundle", colour_bundle())
     wait_for(lambda: is_beyond(0, tmp_path / "out"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
