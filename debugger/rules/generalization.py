@@ -1,6 +1,7 @@
 """Overfit and Overtraining: the network learns its training pictures, and nothing beyond."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from contract.rule_result import Finding
@@ -66,8 +67,9 @@ class _OfEvaluations(OfLosses):
             self._judged[name] = len(points)
         return found
 
+    @abstractmethod
     def _at(self, name: str, evaluations: list[Point]) -> Finding | None:
-        raise NotImplementedError
+        """Of a subclass."""
 
     def _trained(self, name: str, since: int, until: int) -> list[Point]:
         """Training losses between two global steps."""

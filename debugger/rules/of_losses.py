@@ -1,5 +1,7 @@
 """OfLosses: what the rules over losses have in common."""
 
+from abc import abstractmethod
+
 from contract.rule_result import Finding
 from debugger.rules.losses import Losses
 from debugger.rules.rule import TensorRule
@@ -26,8 +28,10 @@ class OfLosses(TensorRule):
         self._losses.close()
         return self._judge()
 
+    @abstractmethod
     def _names(self, step: int) -> list[str]:
-        raise NotImplementedError
+        """Of a subclass."""
 
+    @abstractmethod
     def _judge(self) -> Finding | None:
-        raise NotImplementedError
+        """Of a subclass."""

@@ -4,6 +4,7 @@ So smdebug's `invoke_rule` runs them, too, and a user's own rule runs beside the
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -66,9 +67,9 @@ class TensorRule(EagerRule):
     def start(self) -> None:
         """Nothing seen so far."""
 
+    @abstractmethod
     def look(self, moment: Moment) -> Finding | None:
         """What is wrong at this step; None: nothing, or it cannot be judged."""
-        raise NotImplementedError
 
     def finish(self) -> Finding | None:
         """The job has ended: what could not be judged before?"""
@@ -85,9 +86,9 @@ class TensorRule(EagerRule):
         """
         return "" if self.datapoints else self.nothing_saved()
 
+    @abstractmethod
     def nothing_saved(self) -> str:
         """`missing` of a rule that never had anything to look at."""
-        raise NotImplementedError
 
     def shortage(self) -> str:
         """Why it could not judge although there was something; empty: it could."""
