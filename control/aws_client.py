@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from contract.errors import HostError, UsageError
+from control.aws_remedies import remedy_for
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
-MOST_TRIES = 5  # of one call: throttling, broken connections and 5xx are tried again by boto3
+MOST_TRIES = 8  # of one call: throttling, broken connections and 5xx, with growing pauses
 REMEDY = "see `aws sts get-caller-identity`"
+TRANSIENT = frozenset({"", "InternalFailure", "InternalServerError", "ServiceUnavailable", "500"})
+TRANSIENT |= {"502", "503", "504", "RequestTimeout", "ServiceUnavailableException"}
+TRANSIENT |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
 
 
 class AwsError(HostError):
@@ -30,6 +34,11 @@ class AwsError(HostError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may work a minute later: nobody answered, or was too busy."""
+        return self.code in TRANSIENT
 
 
 def aws_client(service: str, connections: int = 10) -> Any:
@@ -65,9 +74,11 @@ def aws_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        told = error.response.get("Error", {})
-        code, words = str(told.get("Code", "")), " ".join(str(told.get("Message", "")).split())
-        raise AwsError(f"{doing}: AWS says {code}: {words}", code) from None
+        said = error.response.get("Error", {})
+        code, words = str(said.get("Code", "")), " ".join(str(said.get("Message", "")).split())
+        remedy = remedy_for(code, words)
+        told = f"{doing}: AWS says {code}: {words}"
+        raise AwsError(f"{told}; {remedy}" if remedy else told, code) from None
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         raise UsageError(f"{doing}: {error}; {REMEDY}") from None
     except (exceptions.NoRegionError, exceptions.ParamValidationError) as error:

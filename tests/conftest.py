@@ -13,6 +13,7 @@ from fuzz_budget import tried
 from kinds import encode, rgb
 
 if TYPE_CHECKING:
+    from aws_front import Aws
     from masters import Master
 
 # Before torch is imported: its threads would spin while they wait for one another, which makes
@@ -73,6 +74,36 @@ def tiny_bundle(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     code, output = run_job(flags(pictures, out, epochs="8"))
     assert code == 0, output
     return out / "model"
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """moto's server, one for all tests of a worker."""
+    from aws_front import moto
+
+    with moto(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture
+def aws(moto_url: str, tmp_path: Path) -> Iterator["Aws"]:
+    """An empty AWS account; see tests/aws_front.py."""
+    from aws_front import aws as front
+
+    home = tmp_path / "home"
+    home.mkdir()
+    with front(moto_url, home) as running:
+        yield running
+
+
+@pytest.fixture
+def aws_here(aws: "Aws", monkeypatch: pytest.MonkeyPatch) -> "Aws":
+    """The same for what runs in the test's own process: control.cli.main([...])."""
+    for name, value in aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KENNEL_POLL_SECONDS", "0.01")
+    return aws
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Names in AWS: of a limited length, and never free again once a job had them."""
+
+import time
+from dataclasses import replace
+
+from control.aws.account import Account
+from control.aws_place import AwsPlace
+
+STAMP = "%Y%m%d-%H%M%S"  # UTC
+LONGEST = 63  # Source: SageMaker API reference; tuning jobs have 32
+
+
+def stamped(name: str, longest: int = LONGEST, at: float | None = None) -> str:
+    """`dogs` -> `dogs-20261128-051500`, shortened where it must be. `at`: seconds since 1970."""
+    stamp = time.strftime(STAMP, time.gmtime(at))
+    return f"{name[: longest - len(stamp) - 1].rstrip('-')}-{stamp}"
+
+
+def complete(place: AwsPlace, account: Account) -> AwsPlace:
+    """The same place with the role's ARN and the image's URI. Asks AWS for short names only."""
+    return replace(
+        place, role=account.role_arn(place.role), image=account.image_uri(place.image)
+    )

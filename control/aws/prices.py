@@ -1,0 +1,33 @@
+"""Prices: what an hour of a machine costs on demand, from a dated table beside this file.
+
+The table is a help to decide, not an offer: AWS's own page counts.
+"""
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+DATED = "2026-11"
+TABLE = Path(__file__).parent / "prices.csv"  # instance_type, use, usd_per_hour
+Use = Literal["training", "hosting", "transform", "ec2"]
+
+
+def price_per_hour(instance_type: str, use: Use) -> float | None:
+    """US dollars an hour in us-east-1, or None for a type that the table does not know."""
+    return _table().get((instance_type, use))
+
+
+def known_types(use: Use) -> tuple[str, ...]:
+    """The types that have a price, cheapest first."""
+    found = [(price, name) for (name, one), price in _table().items() if one == use]
+    return tuple(name for _, name in sorted(found))
+
+
+@cache
+def _table() -> dict[tuple[str, str], float]:
+    with TABLE.open(newline="", encoding="utf-8") as lines:
+        return {
+            (row["instance_type"], row["use"]): float(row["usd_per_hour"])
+            for row in csv.DictReader(lines)
+        }

@@ -1,0 +1,70 @@
+"""Remedies: what to do about an error of AWS's, by its code and its sentence."""
+
+import json
+import re
+
+# Source: IAM user guide, Troubleshoot access denied error messages.
+_DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: (\S+))?")
+# Source: the sentence of SageMaker's ResourceLimitExceeded.
+_LIMIT = re.compile(r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)")
+_DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+_LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_PLAIN = {
+    "ExpiredToken": "log in again: `aws sso login`, or new keys",
+    "ExpiredTokenException": "log in again: `aws sso login`, or new keys",
+    "InvalidClientTokenId": "the key does not exist in this partition: see `aws configure list`",
+    "UnrecognizedClientException": "the key does not exist in this region: see `aws configure list`",
+    "SignatureDoesNotMatch": "the secret key is wrong, or this machine's clock is: see `date -u`",
+    "RequestTimeTooSkewed": "this machine's clock is wrong: see `date -u`",
+    "OptInRequired": "the account has not opted in to this region or service",
+    "NoSuchBucket": "check the bucket's name with `aws s3 ls`",
+    "ResourceInUse": "it exists already: give another name with --name, or `kennel cleanup NAME`",
+    "CapacityError": "AWS has none of these machines free now: try again, another region or type",
+    "InsufficientInstanceCapacity": "AWS has none of these machines free now: try again, or "
+    "another type",
+}
+
+
+def remedy_for(code: str, message: str) -> str:
+    """One clause without a full stop; empty when AWS's own sentence must do.
+
+    Args:
+        code: AWS's word, e.g. AccessDeniedException.
+        message: AWS's sentence, in one line.
+    """
+    if code in _DENIED_CODES or "not authorized to perform" in message:
+        return _denied(message)
+    if code in _LIMIT_CODES:
+        return _limit(message)
+    if code in _THROTTLED:
+        return "AWS was asked too often, also after pauses: wait a minute and type it again"
+    if code == "ValidationException" and "assume role" in message.lower():
+        return (
+            "the role does not exist or does not trust this service: `kennel iam show` prints "
+            "the role that is needed, `kennel iam create` makes it"
+        )
+    return _PLAIN.get(code, "")
+
+
+def policy_line(action: str, resource: str) -> str:
+    """The statement that allows it, as it stands in a policy."""
+    return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+
+
+def _denied(message: str) -> str:
+    found = _DENIED.search(message)
+    if not found:
+        return "the caller's policy lacks something: `kennel iam show` prints what is needed"
+    action, resource = found[1], (found[2] or "*").rstrip(".,")
+    who = "an explicit deny stands in the way of" if "explicit deny" in message else "missing is"
+    return f"{who} {policy_line(action, resource)}; `kennel iam show` prints the whole policy"
+
+
+def _limit(message: str) -> str:
+    found = _LIMIT.search(message)
+    what = f"the quota {found[1]!r} is {found[2]}, {found[3]} in use" if found else "a quota is used up"
+    return (
+        f"{what}: `kennel doctor JOB.toml` lists the instance types that this account may have "
+        "now, and the command that asks for more"
+    )
