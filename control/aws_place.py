@@ -10,10 +10,11 @@ from contract.errors import SpecError
 from contract.job import CHANNELS, channel_name
 from contract.ranges import only_known
 
-TEXTS = ("image", "role", "output", "instance_type", "kms_key")
+TEXTS = ("image", "role", "output", "instance_type", "kms_key", "checkpoints")
 NUMBERS = {"instance_count": (1, 100), "volume_gb": (1, 16_384), "max_wait_seconds": (1, 28 * 86_400)}
 SWITCHES = ("spot", "network_isolation", "encrypt_between_hosts")
 LISTS = ("subnets", "security_groups")
+IN_S3 = ("output", "checkpoints")
 NAMES = (*TEXTS, *NUMBERS, *SWITCHES, *LISTS, "channels", "tags")
 TRAIN_IMAGE = "kennel-train"
 TRAIN_ROLE = "kennel-training"  # what `kennel iam create` makes
@@ -33,6 +34,7 @@ class AwsPlace:
     volume_gb: int = 50
     spot: bool = False
     max_wait_seconds: int | None = None  # of a spot job, waiting included; twice its time limit
+    checkpoints: str = ""  # s3://BUCKET/PREFIX: what an earlier job left there is gone on from
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     network_isolation: bool = False
@@ -65,9 +67,12 @@ def read_aws_place(path: Path, table: Mapping[str, Any]) -> AwsPlace:
     if "output" not in table:
         raise SpecError(f'{path}: aws.output: expected where results go, e.g. "s3://BUCKET/kennel"')
     chosen = {name: table[name] for name in (*TEXTS, *NUMBERS, *SWITCHES) if name in table}
+    for name in IN_S3:
+        if name in table:
+            _s3_in(path, name, table[name])
     try:
         return AwsPlace(
-            **{**chosen, "output": _s3_in(path, "output", table["output"])},
+            **chosen,
             **{name: _texts_in(path, name, table[name]) for name in LISTS if name in table},
             channels=_channels_in(path, table.get("channels", {})),
             tags=_tags_in(path, table.get("tags", {})),

@@ -13,6 +13,7 @@ from contract.hyperparameters import BY_NAME, parse_hyperparameters
 from contract.job import CHANNEL_ALIASES, CHANNELS, channel_name
 from contract.ranges import only_known
 from contract.strict import nearest
+from control.aws_place import AwsPlace, read_aws_place
 from control.debug_flags import DebugFlags
 from control.debug_spec import DebugSpec
 from control.debug_tables import TABLES, debug_in
@@ -21,7 +22,7 @@ from control.toml_file import as_string, read_toml, table_in, text_in
 
 # Source: SageMaker API reference, CreateTrainingJob, TrainingJobName.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-PLAIN = ("name", "hyperparameters", "channels", "max_run_seconds")
+PLAIN = ("name", "hyperparameters", "channels", "max_run_seconds", "aws")
 DAY_SECONDS = 86_400  # SageMaker's own default for MaxRuntimeInSeconds
 
 
@@ -34,6 +35,7 @@ class JobSpec:
     channels: Mapping[str, Source]  # our channel names -> folder, one file, or a place in S3
     max_run_seconds: int = DAY_SECONDS  # after that: SIGTERM, then SIGKILL
     debug: DebugSpec = field(default_factory=DebugSpec)
+    aws: AwsPlace | None = None  # where in AWS it runs when it is told to
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -75,21 +77,30 @@ class JobFile:
     channels: Mapping[str, Source] = field(default_factory=dict)  # by our names
     max_run_seconds: int = DAY_SECONDS
     debug: DebugSpec = field(default_factory=DebugSpec)  # as written
+    aws: AwsPlace | None = None
 
 
-def read_job_spec(path: Path, overrides: Overrides | None = None) -> JobSpec:
+def read_job_spec(
+    path: Path, overrides: Overrides | None = None, *, in_aws: bool = False
+) -> JobSpec:
     """Read and check a job description. Channel paths in it are relative to the file.
 
+    With `in_aws` every channel is in S3: [aws.channels] beats [channels], and the command line both.
     Raises SpecError, HyperparameterError or ChannelError: nothing was started then.
     """
     overrides = overrides or Overrides()
     written = read_job_file(path)
+    more = by_our_names(overrides.channels)
+    channels = {**written.channels, **more}
+    if in_aws:
+        channels = {**channels_in_aws(path, written, more)}
     return JobSpec(
         name=overrides.name or written.name,
         hyperparameters=combine(written.hyperparameters, overrides.hyperparameters),
-        channels={**written.channels, **by_our_names(overrides.channels)},
+        channels=channels,
         max_run_seconds=written.max_run_seconds,
         debug=overrides.debug.on(written.debug).completed(),
+        aws=written.aws,
     )
 
 
@@ -106,7 +117,33 @@ def read_job_file(path: Path) -> JobFile:
         channels=channels_in(path, data),
         max_run_seconds=limit,
         debug=debug_in(path, data),
+        aws=read_aws_place(path, table_in(path, data, "aws")) if "aws" in data else None,
     )
+
+
+def channels_in_aws(
+    path: Path, written: JobFile, more: Mapping[str, Source]
+) -> dict[str, S3Uri]:
+    """Where a job in AWS finds its channels; `more` comes from the command line.
+
+    Raises SpecError: the file has no [aws]; ChannelError: a channel is on this machine alone.
+    """
+    if written.aws is None:
+        raise SpecError(
+            f"{path}: --on aws needs a table [aws] that says at least where results go, "
+            'output = "s3://BUCKET/kennel": see jobs/dogs_aws.toml'
+        )
+    in_s3 = {name: S3Uri.parse(uri) for name, uri in written.aws.channels.items()}
+    found: dict[str, S3Uri] = {}
+    for name, source in {**written.channels, **in_s3, **more}.items():
+        if isinstance(source, Path):
+            to = f"{SCHEME}{S3Uri.parse(written.aws.output).bucket}/{written.name}/{name}"
+            raise ChannelError(
+                f"channel {name!r}: {source} is on this machine: type `kennel data push {source} "
+                f'{to}`, and write {name} = "{to}" under [aws.channels]'
+            )
+        found[name] = source
+    return found
 
 
 def hyperparameters_in(path: Path, data: Mapping[str, Any]) -> dict[str, str]:
