@@ -1,6 +1,11 @@
 """Prices: what an hour of a machine costs on demand, from a dated table beside this file.
 
-The table is a help to decide, not an offer: AWS's own page counts.
+The table is a help to decide, not an offer: AWS's own page counts. A type is in it for a use when
+AWS offers it for that use (its own API's lists) and figures that others read from AWS's price list
+agree, the newest of them of September 2026; p4d and p5 have the prices after AWS lowered them.
+Two families are rounded where only rounded figures were found: ml.g6e to cents, and ml.m7i and
+ml.c7i to what a fifth above EC2's price comes to. Not in it: what no figure was found for, such as
+ml.m6i and ml.c6i, and Inferentia, on which our images do not run.
 """
 
 import csv
@@ -8,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-DATED = "2026-11"
+DATED = "2026-09"
 TABLE = Path(__file__).parent / "prices.csv"  # instance_type, use, usd_per_hour
 Use = Literal["training", "hosting", "transform", "ec2"]
 
