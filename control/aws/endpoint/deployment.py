@@ -1,0 +1,202 @@
+"""DeploymentSpec: what a person asks to be served, read from a TOML file that is checked first."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from contract.errors import SpecError
+from control.aws.endpoint.fields import Fields
+from control.aws.endpoint.host_image import check_host
+from control.aws.endpoint.options import (
+    Asynchronous,
+    Capture,
+    Serverless,
+    asynchronous_in,
+    capture_in,
+    serverless_in,
+)
+from control.aws.endpoint.place import EndpointPlace, endpoint_place_in
+from control.aws.endpoint.update_policy import UpdatePolicy, update_policy_in
+from control.aws.endpoint.variant import Variant, bundle_in, variants_in
+from control.job_spec import NAME_PATTERN, name_from
+from control.toml_file import read_toml, table_in, text_in
+
+Kind = Literal["real-time", "serverless", "asynchronous", "multi-model", "batch"]
+KINDS: tuple[Kind, ...] = ("real-time", "serverless", "asynchronous", "multi-model", "batch")
+PLAIN = ("name", "kind", "bundle", "ttl_hours")
+TABLES = (
+    *("aws", "variants", "serverless", "asynchronous", "capture", "update", "scaling"),
+    *("multi_model", "transform"),
+)
+TTL_HOURS = 4.0  # a demonstration has an end
+MOST_TTL_HOURS = 24.0 * 365
+LONGEST_NAME = 45  # 63 less what names of models and configurations add
+# Readers of tables that other files own: module, function, field.
+FOREIGN = {
+    "scaling": ("control.aws.scaling.policy", "scaling_in"),
+    "multi_model": ("control.aws.endpoint.multi_spec", "multi_model_in"),
+    "transform": ("control.aws.endpoint.transform_spec", "transform_in"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSpec:
+    """One endpoint, or one batch transform, as a person describes it."""
+
+    path: Path  # of the file; what is relative in it is so to its folder
+    name: str  # the endpoint's
+    kind: Kind = "real-time"
+    ttl_hours: float = TTL_HOURS  # 0: until it is deleted
+    place: EndpointPlace = field(default_factory=EndpointPlace)
+    variants: tuple[Variant, ...]
+    serverless: Serverless | None = None
+    asynchronous: Asynchronous | None = None
+    capture: Capture | None = None
+    update: UpdatePolicy = field(default_factory=UpdatePolicy)
+    scaling: Any = None  # control.aws.scaling.policy.ScalingSpec
+    multi_model: Any = None  # control.aws.endpoint.multi_spec
+    transform: Any = None  # control.aws.endpoint.transform_spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentOverrides:
+    """What the command line says on top of the file."""
+
+    name: str | None = None
+    bundle: str | None = None  # a path from the current folder, or s3://...
+    instance_type: str | None = None
+    instance_count: int | None = None
+    ttl_hours: float | None = None
+
+
+def read_deployment(path: Path, overrides: DeploymentOverrides | None = None) -> DeploymentSpec:
+    """Read and check a deployment; nothing is asked of AWS. Raises SpecError."""
+    data = _overridden(read_toml(path, "deployment"), overrides or DeploymentOverrides())
+    top = Fields(path, "", data).known((*PLAIN, *TABLES))
+    kind: Any = top.one_of("kind", KINDS, "real-time")
+    place = endpoint_place_in(Fields(path, "aws", table_in(path, data, "aws")))
+    spec = DeploymentSpec(
+        path=path,
+        name=text_in(path, data, "name") or name_from(path),
+        kind=kind,
+        ttl_hours=top.number("ttl_hours", 0.0, MOST_TTL_HOURS, TTL_HOURS),
+        place=place,
+        variants=_variants_of(top, kind, place),
+        serverless=_table(path, data, "serverless", kind == "serverless", serverless_in),
+        asynchronous=_table(path, data, "asynchronous", kind == "asynchronous", asynchronous_in),
+        capture=_table(path, data, "capture", False, capture_in),
+        update=update_policy_in(Fields(path, "update", table_in(path, data, "update"))),
+        **{name: _foreign(path, data, name) for name in FOREIGN},
+    )
+    _check(spec, data)
+    return spec
+
+
+def _overridden(data: dict[str, Any], overrides: DeploymentOverrides) -> dict[str, Any]:
+    """The file's data with what the command line says in its place."""
+    if overrides.bundle is not None and "variants" in data:
+        raise SpecError("--bundle: the file has [[variants]]: change the bundle of one there")
+    bundle = overrides.bundle
+    if bundle is not None and not bundle.startswith("s3://"):
+        bundle = str(Path(bundle).absolute())
+    plain = {"name": overrides.name, "bundle": bundle, "ttl_hours": overrides.ttl_hours}
+    machines = {
+        "instance_type": overrides.instance_type,
+        "instance_count": overrides.instance_count,
+    }
+    changed = {name: value for name, value in machines.items() if value is not None}
+    if changed and isinstance(data.get("aws", {}), dict):
+        data = {**data, "aws": {**data.get("aws", {}), **changed}}
+    return {**data, **{name: value for name, value in plain.items() if value is not None}}
+
+
+def _variants_of(top: Fields, kind: Kind, place: EndpointPlace) -> tuple[Variant, ...]:
+    if "variants" in top.table:
+        if "bundle" in top.table:
+            raise SpecError(f"{top.path}: give bundle, or [[variants]] with a bundle each")
+        if kind in ("multi-model", "batch", "serverless"):
+            raise SpecError(f"{top.path}: variants: a {kind} deployment has one model: give bundle")
+        return variants_in(top.path, top.table["variants"], place)
+    if kind == "multi-model":
+        if "bundle" in top.table:
+            raise SpecError(f"{top.path}: bundle: a multi-model endpoint has [multi_model] models")
+        bundle = None
+    else:
+        bundle = bundle_in(top)
+    return (
+        Variant(
+            bundle=bundle,
+            instance_type=place.instance_type,
+            instance_count=place.instance_count,
+        ),
+    )
+
+
+def _table(path: Path, data: Mapping[str, Any], name: str, is_kind: bool, read: Any) -> Any:
+    """What `read` makes of the table `name`; None when there is none and the kind needs none."""
+    if name not in data and not is_kind:
+        return None
+    return read(Fields(path, name, table_in(path, data, name)))
+
+
+def _foreign(path: Path, data: Mapping[str, Any], name: str) -> Any:
+    """As the file that owns the table reads it: imported when the table is there."""
+    if name not in data:
+        return None
+    module, function = FOREIGN[name]
+    return getattr(importlib.import_module(module), function)(path, table_in(path, data, name))
+
+
+def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
+    """What does not go together. Raises SpecError."""
+    path = spec.path
+    if not NAME_PATTERN.fullmatch(spec.name) or len(spec.name) > LONGEST_NAME:
+        raise SpecError(
+            f"{path}: name: expected at most {LONGEST_NAME} letters, digits and single hyphens, "
+            f"got {spec.name!r}"
+        )
+    owners = {"serverless": "serverless", "asynchronous": "asynchronous"}
+    owners |= {"multi_model": "multi-model", "transform": "batch"}
+    for table, kind in owners.items():
+        if table in data and spec.kind != kind:
+            raise SpecError(f'{path}: [{table}] is for kind = "{kind}", and this is {spec.kind}')
+    for table, kind in (("multi_model", "multi-model"), ("transform", "batch")):
+        if spec.kind == kind and table not in data:
+            raise SpecError(f'{path}: kind = "{kind}" needs a table [{table}]')
+    local = [one for one in spec.variants if isinstance(one.bundle, Path)]
+    if local and not spec.place.artifacts:
+        raise SpecError(
+            f'{path}: aws.artifacts: expected where bundles go, e.g. "s3://BUCKET/models", or '
+            "give bundle as s3://BUCKET/.../model.tar.gz"
+        )
+    if spec.kind == "serverless":
+        _check_serverless(spec, data)
+        return
+    if spec.update.strategy == "rolling" and len(spec.variants) > 1:
+        raise SpecError(f"{path}: update.strategy: rolling works with one variant only")
+    for variant in spec.variants:
+        check_host(path, variant.instance_type, spec.place)
+
+
+def _check_serverless(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
+    """Source: SageMaker developer guide, serverless endpoints, feature exclusions."""
+    given = data.get("aws", {})
+    refused = {
+        "aws.instance_type": "instance_type" in given,
+        "aws.instance_count": "instance_count" in given,
+        "aws.subnets": bool(spec.place.subnets),
+        "aws.network_isolation": spec.place.network_isolation,
+        "aws.kms_key": bool(spec.place.kms_key),
+        "aws.ami": bool(spec.place.ami),
+        "capture": spec.capture is not None,
+    }
+    for name, is_there in refused.items():
+        if is_there:
+            raise SpecError(
+                f"{spec.path}: {name}: a serverless endpoint has none: leave it out, or take "
+                'kind = "real-time"'
+            )
+    if spec.update.strategy == "rolling":
+        raise SpecError(f"{spec.path}: update.strategy: rolling does not work serverless")

@@ -1,0 +1,45 @@
+"""UpdatePolicy: the table [update]: how a new configuration takes over from the old one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from control.aws.endpoint.fields import Fields
+
+Strategy = Literal["all-at-once", "canary", "linear", "rolling"]
+STRATEGIES: tuple[Strategy, ...] = ("all-at-once", "canary", "linear", "rolling")
+AUTO = "auto"  # alarms = "auto": kennel makes two for the endpoint
+MOST_ALARMS = 10
+# Per cent of the machines. Source: API reference, TrafficRoutingConfig and RollingUpdatePolicy.
+SHARES = {"all-at-once": (100, 100), "canary": (1, 50), "linear": (10, 50), "rolling": (5, 50)}
+USUAL_SHARES = {"all-at-once": 100, "canary": 10, "linear": 25, "rolling": 50}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatePolicy:
+    """Source: SageMaker developer guide, deployment guardrails."""
+
+    strategy: Strategy = "all-at-once"
+    share: int = 100  # per cent: the canary's, or each step's
+    wait_seconds: int = 300  # between steps
+    keep_seconds: int = 0  # the old machines stay for so long after the last step
+    alarms: tuple[str, ...] = ()  # of CloudWatch; one that rings rolls back
+    has_auto_alarms: bool = False
+
+
+def update_policy_in(fields: Fields) -> UpdatePolicy:
+    """The table [update]. Raises SpecError."""
+    fields.known(("strategy", "share", "wait_seconds", "keep_seconds", "alarms"))
+    strategy = fields.one_of("strategy", STRATEGIES, "all-at-once")
+    least, most = SHARES[strategy]
+    is_auto = fields.table.get("alarms") == AUTO
+    alarms = () if is_auto else fields.texts("alarms")
+    if len(alarms) > MOST_ALARMS:
+        raise fields.wrong("alarms", f"at most {MOST_ALARMS}", len(alarms))
+    return UpdatePolicy(
+        strategy=strategy,  # type: ignore[arg-type]  # one_of has looked
+        share=fields.whole("share", least, most, USUAL_SHARES[strategy]),
+        wait_seconds=fields.whole("wait_seconds", 0, 3600, 300),
+        keep_seconds=fields.whole("keep_seconds", 0, 3600, 0),
+        alarms=alarms,
+        has_auto_alarms=is_auto,
+    )
