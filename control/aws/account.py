@@ -16,7 +16,10 @@ MISSING = frozenset(
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchResourceException"),
     }
 )
-MISSING_WORDS = ("could not find", "does not exist", "not found", "cannot find")
+MISSING_WORDS = (
+    *("could not find", "does not exist", "not found", "cannot find"),
+    *("no scalable target found", "no scaling policy found"),
+)
 
 
 class Account:

@@ -1,0 +1,1 @@
+"""Scaling: how many instances an endpoint has over time: policies, requests and a simulator."""

@@ -1,0 +1,58 @@
+"""Applying: scaling is put on a variant, taken off it, and looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.scaling.requests import ANSWERED_ARN, describing_calls, undo_calls
+
+
+def apply_scaling(account: Account, calls: Sequence[Call], doing: str = "scaling") -> None:
+    """Send what `scaling_calls` made; again, it changes what is there. Raises AwsError.
+
+    The alarm that wakes an endpoint gets the ARN that AWS answered for the policy before it.
+    """
+    arn = ""
+    for call in calls:
+        answer = account.send(_with_arn(call, arn), doing)
+        arn = answer.get("PolicyARN", arn)
+
+
+def undo_scaling(account: Account, endpoint: str, variant: str, kind: str) -> list[str]:
+    """Take scaling off; the operations that found something. Twice is fine. Raises AwsError."""
+    return [
+        call.operation
+        for call in undo_calls(endpoint, variant, kind)
+        if account.find(call, f"scaling of {endpoint}, variant {variant}") is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """How one variant is scaled now, in AWS's own words."""
+
+    variant: str
+    target: dict[str, Any] | None  # None: it is not scaled
+    policies: tuple[dict[str, Any], ...]
+    activities: tuple[dict[str, Any], ...]  # newest first
+
+
+def read_scaling(account: Account, endpoint: str, variant: str, kind: str) -> Scaled:
+    """Ask AWS. Raises AwsError."""
+    doing = f"scaling of {endpoint}, variant {variant}"
+    targets, policies, activities = describing_calls(endpoint, variant, kind)
+    found = account.send(targets, doing).get("ScalableTargets", [])
+    return Scaled(
+        variant=variant,
+        target=found[0] if found else None,
+        policies=tuple(account.send(policies, doing).get("ScalingPolicies", [])),
+        activities=tuple(account.send(activities, doing).get("ScalingActivities", [])),
+    )
+
+
+def _with_arn(call: Call, arn: str) -> Call:
+    if ANSWERED_ARN not in call.parameters.get("AlarmActions", ()):
+        return call
+    return replace(call, parameters={**call.parameters, "AlarmActions": [arn]})
