@@ -13,6 +13,7 @@ from contract.hyperparameters import BY_NAME, parse_hyperparameters
 from contract.job import CHANNEL_ALIASES, CHANNELS, channel_name
 from contract.ranges import only_known
 from contract.strict import nearest
+from control.aws.ec2.ec2_place import Ec2Place, read_ec2_place
 from control.aws_place import AwsPlace, read_aws_place
 from control.debug_flags import DebugFlags
 from control.debug_spec import DebugSpec
@@ -22,7 +23,7 @@ from control.toml_file import as_string, read_toml, table_in, text_in
 
 # Source: SageMaker API reference, CreateTrainingJob, TrainingJobName.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-PLAIN = ("name", "hyperparameters", "channels", "max_run_seconds", "aws")
+PLAIN = ("name", "hyperparameters", "channels", "max_run_seconds", "aws", "ec2")
 DAY_SECONDS = 86_400  # SageMaker's own default for MaxRuntimeInSeconds
 
 
@@ -36,6 +37,7 @@ class JobSpec:
     max_run_seconds: int = DAY_SECONDS  # after that: SIGTERM, then SIGKILL
     debug: DebugSpec = field(default_factory=DebugSpec)
     aws: AwsPlace | None = None  # where in AWS it runs when it is told to
+    ec2: Ec2Place = field(default_factory=Ec2Place)  # what differs outside of SageMaker
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -78,6 +80,7 @@ class JobFile:
     max_run_seconds: int = DAY_SECONDS
     debug: DebugSpec = field(default_factory=DebugSpec)  # as written
     aws: AwsPlace | None = None
+    ec2: Ec2Place = field(default_factory=Ec2Place)
 
 
 def read_job_spec(
@@ -101,6 +104,7 @@ def read_job_spec(
         max_run_seconds=written.max_run_seconds,
         debug=overrides.debug.on(written.debug).completed(),
         aws=written.aws,
+        ec2=written.ec2,
     )
 
 
@@ -118,6 +122,7 @@ def read_job_file(path: Path) -> JobFile:
         max_run_seconds=limit,
         debug=debug_in(path, data),
         aws=read_aws_place(path, table_in(path, data, "aws")) if "aws" in data else None,
+        ec2=read_ec2_place(path, table_in(path, data, "ec2")),
     )
 
 
