@@ -22,7 +22,7 @@ def opened_bundle(source: Path) -> Iterator[Path]:
     `source` may also be a run's number or name. Raises UsageError when nothing is there and
     BundleError when what is there is not a bundle.
     """
-    found = _find(source)
+    found = find_bundle(source)
     if found.is_dir():
         read_manifest(found)
         yield found
@@ -33,8 +33,8 @@ def opened_bundle(source: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _find(source: Path) -> Path:
-    """The folder with bundle.json, or the archive."""
+def find_bundle(source: Path) -> Path:
+    """The folder with bundle.json, or the archive. Raises UsageError when nothing is there."""
     if not source.exists():
         try:
             source = find_run(RUNS, str(source)).folder

@@ -1,0 +1,94 @@
+"""Expiry: a schedule of EventBridge's that deletes a thing in AWS once, when its time is over.
+
+The schedule runs in AWS, so it holds when this machine is off. Source: EventBridge Scheduler user
+guide, universal targets, one-time schedules, deletion after completion.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from control.aws.account import Account
+from control.aws.call import Call
+
+Kind = Literal["endpoint", "function"]
+# What is deleted -> (its service and operation as universal targets spell them, its parameter).
+TARGETS: dict[Kind, tuple[str, str]] = {
+    "endpoint": ("sagemaker:deleteEndpoint", "EndpointName"),
+    "function": ("lambda:deleteFunction", "FunctionName"),
+}
+LONGEST_NAME = 64  # Source: EventBridge Scheduler API reference, CreateSchedule
+
+
+def expires_at(hours: float, now: datetime | None = None) -> datetime | None:
+    """When a thing that lives so long from `now` is deleted; None for 0, until somebody does."""
+    if not hours:
+        return None
+    start = (now or datetime.now(UTC)).astimezone(UTC)
+    return (start + timedelta(hours=hours)).replace(microsecond=0)
+
+
+def schedule_name(kind: Kind, name: str) -> str:
+    """The schedule's name, by which it is found again."""
+    return f"kennel-{kind}-{name}"[:LONGEST_NAME]
+
+
+def expiry_call(kind: Kind, name: str, at: datetime, role_arn: str) -> Call:
+    """The request that makes the schedule. `role_arn`: whom the scheduler acts as."""
+    action, parameter = TARGETS[kind]
+    partition = role_arn.split(":")[1]
+    return Call(
+        service="scheduler",
+        operation="CreateSchedule",
+        parameters={
+            "Name": schedule_name(kind, name),
+            "Description": f"kennel: deletes the {kind} {name}",
+            "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "ActionAfterCompletion": "DELETE",
+            "Target": {
+                "Arn": f"arn:{partition}:scheduler:::aws-sdk:{action}",
+                "RoleArn": role_arn,
+                "Input": json.dumps({parameter: name}),
+            },
+        },
+    )
+
+
+def end_expiry_call(kind: Kind, name: str) -> Call:
+    """The request that removes the schedule."""
+    return Call(
+        service="scheduler",
+        operation="DeleteSchedule",
+        parameters={"Name": schedule_name(kind, name)},
+    )
+
+
+def find_expiry_call(kind: Kind, name: str) -> Call:
+    """The request that looks it up."""
+    return Call(
+        service="scheduler",
+        operation="GetSchedule",
+        parameters={"Name": schedule_name(kind, name)},
+    )
+
+
+def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletion") -> None:
+    """Make the schedule that `expiry_call` describes, or move the one that is there.
+
+    Raises AwsError: the role does not exist, or the scheduler may not act as it.
+    """
+    name = {"Name": call.parameters["Name"]}
+    looked = Call(service=call.service, operation="GetSchedule", parameters=name)
+    if account.find(looked, doing) is None:
+        account.send(call, doing)
+    else:
+        moved = Call(
+            service=call.service, operation="UpdateSchedule", parameters=call.parameters
+        )
+        account.send(moved, doing)
+
+
+def end_expiry(account: Account, kind: Kind, name: str) -> bool:
+    """Remove the schedule; whether there was one. Raises AwsError."""
+    return account.find(end_expiry_call(kind, name), "the scheduled deletion") is not None
