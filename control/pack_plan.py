@@ -95,7 +95,7 @@ def plan_pack(folder: Path, shard_bytes: int) -> PackPlan:
     left_out: Counter[str] = Counter()
     groups: dict[str, list[Item]] = {}
     manifests: list[Item] = []
-    for item in sorted(_walk(folder)):
+    for item in sorted(visible_files(folder)):
         suffix = os.path.splitext(item.name)[1].lower()
         if is_shard_name(os.path.basename(item.name)):
             raise UsageError(f"{folder / item.name} is a shard: give the folder it was made of")
@@ -156,7 +156,7 @@ def _group_of(name: str) -> str:
     return top if len(below) > 1 and is_split(top) else ""
 
 
-def _walk(root: Path) -> Iterator[Item]:
+def visible_files(root: Path) -> Iterator[Item]:
     """Every visible file, in no order. Raises DataError for links that lead out or in a circle."""
     real_root = root.resolve()
     waiting: list[tuple[str, tuple[Path, ...]]] = [("", (real_root,))]

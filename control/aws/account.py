@@ -25,7 +25,8 @@ MISSING_WORDS = (
 class Account:
     """One account in one region, as boto3's usual places say. For use by several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 10) -> None:
+        self._connections = connections  # of each client: as many as threads use it at once
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._identity: dict[str, str] = {}
@@ -34,7 +35,7 @@ class Account:
         """boto3's client, for pages and transfers. Raises UsageError, HostError."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = aws_client(service)
+                self._clients[service] = aws_client(service, self._connections)
             return self._clients[service]
 
     def send(self, call: Call, doing: str = "") -> dict[str, Any]:
