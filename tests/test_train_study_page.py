@@ -12,11 +12,12 @@ import pytest
 from training import REPOSITORY, run_command
 
 from contract.study import Study, Trial, write_study
+from contract.trial_line import describe_values
 from contract.tuning import TuningSpec
 from train import study_files
 from train.study_axes import ObjectiveScale, RangeAxis
 from train.study_history import best_so_far
-from train.study_lines import describe_range, describe_values
+from train.study_lines import describe_range
 from train.study_page import build_study_page, write_study_page
 from train.study_story import build_tiles, tell_study, to_duration
 from train.study_table import best_settings, trials_table

@@ -2,12 +2,14 @@
 
 import logging
 import math
+from collections.abc import Iterable
 
 import optuna
 from optuna.trial import TrialState
 
+from contract.study import Trial
 from contract.tuning import TuningSpec
-from train.sampler import WARM, parameter_of
+from train.sampler import WARM, distributions, from_value, parameter_of
 
 log = logging.getLogger(__name__)
 
@@ -36,3 +38,24 @@ def importances_of(study: optuna.Study, spec: TuningSpec) -> dict[str, float]:
         name: float(found.get(parameter_of(name, one), 0.0)) for name, one in spec.ranges.items()
     }
     return shares if all(map(math.isfinite, shares.values())) else {}
+
+
+def importances_in(trials: Iterable[Trial], spec: TuningSpec) -> dict[str, float]:
+    """The same for trials that ran elsewhere, such as SageMaker's."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction=spec.objective.goal.lower())
+    wanted = distributions(spec.ranges)
+    for trial in trials:
+        params = {
+            parameter_of(name, one): from_value(one, trial.hyperparameters[name])
+            for name, one in spec.ranges.items()
+            if name in trial.hyperparameters
+        }
+        is_whole = params.keys() == wanted.keys() and None not in params.values()
+        if trial.status == "Completed" and trial.objective is not None and is_whole:
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=params, distributions=wanted, value=trial.objective
+                )
+            )
+    return importances_of(study, spec)
