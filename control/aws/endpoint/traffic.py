@@ -1,0 +1,138 @@
+"""Traffic: how it moves from an old configuration to a new one, and the alarms that move it back.
+
+Source: SageMaker developer guide, deployment guardrails; SageMaker metrics in CloudWatch.
+"""
+
+import math
+
+from contract.errors import SpecError
+from control.aws.account import Account
+from control.aws.call import Call, Request
+from control.aws.endpoint.deployment import DeploymentSpec
+from control.aws.endpoint.request import KIND
+from control.aws.endpoint.update_policy import UpdatePolicy
+from control.aws.tags import Tags
+
+ROUTING = {"all-at-once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
+SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
+LONGEST_SECONDS = 28_800  # of one update: AWS's own limit
+STARTING_SECONDS = 1_800  # for machines to come up, besides the waits between steps
+# Of the alarms that kennel makes: a twentieth of the answers, five seconds.
+MOST_ERRORS = 0.05
+MOST_LATENCY_US = 5_000_000.0
+
+
+def update_seconds(policy: UpdatePolicy) -> int:
+    """How long the waits of an update take, besides the machines."""
+    steps = {"all-at-once": 0, "canary": 1}.get(
+        policy.strategy, math.ceil(100 / policy.share) - 1
+    )
+    return steps * policy.wait_seconds + policy.keep_seconds
+
+
+def deployment_config(spec: DeploymentSpec) -> Request | None:
+    """DeploymentConfig of UpdateEndpoint; None where AWS's own way, all at once, is meant."""
+    policy = spec.update
+    alarms = alarm_names(spec)
+    if policy.strategy == "all-at-once" and not alarms and not policy.keep_seconds:
+        return None
+    limit = min(LONGEST_SECONDS, update_seconds(policy) + STARTING_SECONDS)
+    size = {"Type": "CAPACITY_PERCENT", "Value": policy.share}
+    config: Request
+    if policy.strategy == "rolling":
+        rolling: Request = {
+            "MaximumBatchSize": size,
+            "WaitIntervalInSeconds": policy.wait_seconds,
+            "MaximumExecutionTimeoutInSeconds": limit,
+        }
+        config = {"RollingUpdatePolicy": rolling}
+    else:
+        routing: Request = {
+            "Type": ROUTING[policy.strategy],
+            "WaitIntervalInSeconds": policy.wait_seconds,
+        }
+        if policy.strategy in SIZES:
+            routing[SIZES[policy.strategy]] = size
+        config = {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": routing,
+                "TerminationWaitInSeconds": policy.keep_seconds,
+                "MaximumExecutionTimeoutInSeconds": limit,
+            }
+        }
+    if alarms:
+        config["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
+    return config
+
+
+def alarm_names(spec: DeploymentSpec) -> list[str]:
+    """The alarms that roll an update back: the file's, or those that kennel makes."""
+    if not spec.update.has_auto_alarms:
+        return list(spec.update.alarms)
+    return [str(call.parameters["AlarmName"]) for call in alarm_calls(spec)]
+
+
+def alarm_calls(spec: DeploymentSpec) -> list[Call]:
+    """PutMetricAlarm for `alarms = "auto"`: errors and latency of each variant."""
+    if not spec.update.has_auto_alarms:
+        return []
+    return [call for one in spec.variants for call in _alarms(spec, one.name)]
+
+
+def check_alarms(account: Account, spec: DeploymentSpec) -> None:
+    """Raises SpecError: an alarm that the file names does not exist here. AwsError."""
+    names = list(spec.update.alarms)
+    if not names:
+        return
+    call = Call(
+        service="cloudwatch", operation="DescribeAlarms", parameters={"AlarmNames": names}
+    )
+    answer = account.send(call, "the alarms of the update")
+    found = [
+        str(one["AlarmName"])
+        for kind in ("MetricAlarms", "CompositeAlarms")
+        for one in answer.get(kind, ())
+    ]
+    if missing := [name for name in names if name not in found]:
+        raise SpecError(
+            f"{spec.path}: update.alarms: {', '.join(map(repr, missing))} does not exist in "
+            f'{account.region}: make it, or write alarms = "auto"'
+        )
+
+
+def _alarms(spec: DeploymentSpec, variant: str) -> list[Call]:
+    measures: dict[str, Request] = {
+        "5xx": {
+            "MetricName": "Invocation5XXErrors",
+            "Statistic": "Average",
+            "Threshold": MOST_ERRORS,
+            "AlarmDescription": "more than a twentieth of the requests fail",
+        },
+        "latency": {
+            "MetricName": "ModelLatency",  # in microseconds
+            "ExtendedStatistic": "p90",
+            "Threshold": MOST_LATENCY_US,
+            "AlarmDescription": "one request in ten takes longer than 5 seconds",
+        },
+    }
+    return [
+        Call(
+            service="cloudwatch",
+            operation="PutMetricAlarm",
+            parameters={
+                "AlarmName": f"kennel-{spec.name}-{variant}-{name}",
+                "Namespace": "AWS/SageMaker",
+                "Dimensions": [
+                    {"Name": "EndpointName", "Value": spec.name},
+                    {"Name": "VariantName", "Value": variant},
+                ],
+                "Period": 60,
+                "EvaluationPeriods": 1,
+                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": "notBreaching",  # nobody asks: nothing is wrong
+                **measure,
+                "Tags": Tags(name=spec.name, kind=KIND, more=spec.place.tags).as_list(),
+            },
+        )
+        for name, measure in measures.items()
+    ]
