@@ -19,6 +19,7 @@ LAMBDA_PROVISIONED_GB_SECOND = 0.0000041667  # while it waits, asked or not
 
 # Kept, by the GB and month.
 S3_GB_MONTH = 0.023  # standard, the first 50 TB
+S3_PUT_REQUEST = 0.000005  # also of a listing, and of each part
 ECR_GB_MONTH = 0.10
 LOGS_GB_MONTH = 0.03
 LOGS_GB_WRITTEN = 0.50
