@@ -92,11 +92,15 @@ class S3:
             raise
         return True
 
-    def list(self, prefix: S3Uri) -> Iterator[str]:
-        """The keys below `prefix`, in order, a page of 1000 at a time. Raises AwsError."""
+    def list(self, prefix: S3Uri, after: str = "") -> Iterator[str]:
+        """The keys below `prefix`, in order, a page of 1000 at a time; those behind `after` only.
+
+        Raises AwsError.
+        """
+        start = {"StartAfter": after} if after else {}
         pages = self._client.get_paginator("list_objects_v2")
         with aws_errors(f"{prefix} cannot be listed"):
-            for page in pages.paginate(Bucket=prefix.bucket, Prefix=prefix.key):
+            for page in pages.paginate(Bucket=prefix.bucket, Prefix=prefix.key, **start):
                 for item in page.get("Contents", ()):
                     yield str(item["Key"])
 

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from contract.errors import ImageError, KennelError, RequestError
 from control.child import Signals
@@ -19,6 +20,18 @@ COMMIT_SECONDS = 1.0
 LOOK_SECONDS = 0.05  # between two looks at what has come, signals and the clock
 
 Ahead = deque[tuple[bytes, Future[Row]]]
+
+
+class Work(Protocol):
+    """How a name becomes a row, on many threads at once."""
+
+    def run(self, name: bytes) -> Row:
+        """The row. Raises HostError: all must stop."""
+        ...
+
+    def stop(self) -> None:
+        """Have every `run` return soon."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +55,13 @@ class Task:
         except RequestError as error:
             return refused(name, error.status, error.message)
 
+    def stop(self) -> None:
+        """Have those that ask return."""
+        self.client.stop()
+
 
 def transform(
-    task: Task, files: ResultFiles, num_threads: int, progress: Progress, signals: Signals
+    task: Work, files: ResultFiles, num_threads: int, progress: Progress, signals: Signals
 ) -> bool:
     """Answer what is left of the plan. False when a signal came; what is done is committed.
 
@@ -71,7 +88,7 @@ def transform(
             progress.show(files.state.done, _remark(files.state.refused))
         return False
     finally:
-        task.client.stop()
+        task.stop()
         pool.shutdown(wait=True, cancel_futures=True)
         with contextlib.suppress(KennelError, CancelledError):  # raised once already, or expected
             _write_answered(ahead, files)
