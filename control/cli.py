@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from contract.errors import KennelError, UsageError
 from contract.strict import nearest
+from control.command_cleanup import CLEANUP
 from control.command_data import DATA
 from control.command_debug import DEBUG
 from control.command_demo import DEMO
 from control.command_doctor import DOCTOR
 from control.command_predict import PREDICT
-from control.command_report import LIST, REPORT
+from control.command_list import LIST
+from control.command_report import REPORT
 from control.command_run import RUN
 from control.command_serve import SERVE
 from control.command_transform import TRANSFORM
@@ -34,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     DEBUG,
     REPORT,
     LIST,
+    CLEANUP,
     DOCTOR,
     DEMO,
 )

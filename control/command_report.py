@@ -1,4 +1,4 @@
-"""`kennel report` and `kennel list`: what the runs below runs/ came to."""
+"""`kennel report`: what a run below runs/ came to, and the page of everything that it left."""
 
 import argparse
 from pathlib import Path
@@ -10,10 +10,10 @@ from control.debug_text import profiler_page
 from control.debugger_child import ask_debugger
 from control.parser import Command, Parser, add_output_format
 from control.rule_text import rule_table
-from control.runs import REPORT_NAME, RUN_NAME, RUNS, Run, find_run, list_runs
+from control.runs import REPORT_NAME, RUN_NAME, RUNS, Run, find_run
 from control.study_runs import is_study
-from control.summary import headline, metric_lines
-from control.terminal import complain, duration, say, say_json, table
+from control.summary import metric_lines
+from control.terminal import complain, duration, say, say_json
 
 PLOT_NAME = "plot.png"
 
@@ -93,24 +93,6 @@ def _text(path: Path | None) -> str | None:
     return str(path) if path else None
 
 
-def show_list(arguments: argparse.Namespace) -> int:
-    """Every run, oldest first."""
-    runs = list_runs(RUNS)
-    if arguments.output == "json":
-        say_json({"runs": [run.to_json() for run in runs]})
-    elif runs:
-        say(table(("run", "status", "result", "took", "started"), [_row(run) for run in runs]))
-    else:
-        say(f"no run in {RUNS}/ yet: start one with `kennel run JOB.toml`")
-    return 0
-
-
-def _row(run: Run) -> tuple[str, ...]:
-    took = duration(run.seconds) if run.seconds else "-"
-    started = run.started_at[:16].replace("T", " ")
-    return (run.folder.name, run.status, headline(run.metrics), took, started)
-
-
 def _add_report_arguments(parser: Parser) -> None:
     parser.add_argument(
         "run",
@@ -144,12 +126,4 @@ REPORT = Command(
     ),
     add_arguments=_add_report_arguments,
     run=show_report,
-)
-LIST = Command(
-    name="list",
-    help="list the runs with status, result and time",
-    description="List every run below runs/, oldest first. Times are UTC.",
-    examples=("kennel list", "kennel list -o json"),
-    add_arguments=add_output_format,
-    run=show_list,
 )

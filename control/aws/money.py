@@ -52,18 +52,31 @@ def agree(costs: Sequence[Cost], *, is_yes: bool, to: TextIO | None = None) -> N
 
     Raises UsageError: they said no, or nobody is there to ask and --yes is missing.
     """
-    stream = to or sys.stdout
     for cost in costs:
-        say(f"cost:    {cost.line()}", to=stream)
+        say(f"cost:    {cost.line()}", to=to)
     if any(cost.per_hour is not None for cost in costs):
-        say(f"         list prices of us-east-1 as of {DATED}; yours may differ", to=stream)
+        say(f"         list prices of us-east-1 as of {DATED}; yours may differ", to=to)
+    confirm(
+        is_yes=is_yes, because="this costs money", otherwise="nothing was made in AWS", to=to
+    )
+
+
+def confirm(*, is_yes: bool, because: str, otherwise: str, to: TextIO | None = None) -> None:
+    """Ask whether to go on, unless --yes said so.
+
+    Args:
+        because: why it is asked, e.g. "this costs money"; for where nobody is there to ask.
+        otherwise: what is the case after a no, e.g. "nothing was made in AWS".
+
+    Raises UsageError: they said no, or nobody is there and --yes is missing.
+    """
     if is_yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("this costs money and nobody is here to agree: add --yes")
-    say("go on? [y/N] ", to=stream)
+        raise UsageError(f"{because} and nobody is here to agree: add --yes")
+    say("go on? [y/N] ", to=to)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing was made in AWS")
+        raise UsageError(otherwise)
 
 
 def as_json(costs: Sequence[Cost]) -> list[dict[str, object]]:
