@@ -13,6 +13,7 @@ from control.aws_place import AwsPlace
 from control.job_spec import JobSpec
 
 KIND = "ec2"  # in the tag
+JOB_TAG = "kennel:job"  # the job's name in AWS: how its instance is found again
 
 
 def instance_job(
@@ -45,7 +46,8 @@ def request_for_instance(spec: JobSpec, aws: AwsPlace, ec2: Ec2Place, job: Insta
     The token is the job's name: sent again, the same request starts no second instance.
     Raises SpecError: the job does not fit into user data.
     """
-    tags = Tags(name=spec.name, kind=KIND, more={"Name": job.name, **aws.tags}).as_list()
+    more = {"Name": job.name, **aws.tags, JOB_TAG: job.name}
+    tags = Tags(name=spec.name, kind=KIND, more=more).as_list()
     parameters: Request = {
         "ImageId": ec2.image_id,
         "InstanceType": ec2.instance_type,
@@ -90,11 +92,10 @@ def without_script(call: Call) -> Call:
     return replace(call, parameters={**call.parameters, "UserData": note})
 
 
-def request_to_describe(instance: str) -> Call:
-    """DescribeInstances of one."""
-    return Call(
-        service="ec2", operation="DescribeInstances", parameters={"InstanceIds": [instance]}
-    )
+def request_to_find(job: str) -> Call:
+    """DescribeInstances: the one of this job, also where its id was never heard."""
+    wanted = [{"Name": f"tag:{JOB_TAG}", "Values": [job]}]
+    return Call(service="ec2", operation="DescribeInstances", parameters={"Filters": wanted})
 
 
 def request_to_terminate(instance: str) -> Call:

@@ -1,0 +1,170 @@
+"""InstanceWatch: a job on an instance of its own, looked at until it has ended."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.errors import SpecError
+from contract.files import read_json, write_json
+from control.aws.account import Account, is_missing
+from control.aws.call import Call
+from control.aws.ec2.instance_request import request_to_find, request_to_terminate
+from control.aws.ec2.instance_status import (
+    LOG_NAME,
+    STATUS_NAME,
+    STOP_NAME,
+    InstanceState,
+    InstanceStatus,
+    Look,
+    state_of,
+)
+from control.aws.ec2.s3_log import S3Log
+from control.aws.job.interrupts import DetachedError, Interrupts, wish_of_person
+from control.aws.waiting import wait_for
+from control.aws_client import AwsError, aws_errors
+from control.s3 import S3Uri
+from control.terminal import duration, say
+from control.transcript import Transcript
+
+POSITION_NAME = "log-position.json"  # in the run's folder: bytes of the log that it has
+APPEARS_SECONDS = 300.0  # until EC2 must know an instance that it has started
+SLACK_SECONDS = 1800.0  # beyond the instance's own limit: it has to be found and started
+
+
+@dataclass(slots=True, kw_only=True)
+class InstanceWatch:
+    """Looks at one job, and says what is new.
+
+    Args:
+        job: its name in AWS.
+        where: s3://OUTPUT/JOB.
+        limit_seconds: after that the instance has ended itself.
+        folder: the run's; the position in the log is kept there.
+        log: gets the job's own lines.
+    """
+
+    account: Account
+    job: str
+    where: S3Uri
+    limit_seconds: float
+    folder: Path
+    log: Transcript
+    echo: TextIO
+    interrupts: Interrupts
+    was_stopped: bool = False  # by somebody, in this session or an earlier one
+    _lines: S3Log = field(init=False)
+    _at: str = field(init=False, default="")
+    _seen: InstanceState | None = field(init=False, default=None)
+    _began: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        position = _position(self.folder)
+        self._lines = S3Log(self.account, self.where.join(LOG_NAME), position)
+        self._began = time.monotonic()
+
+    @property
+    def look_again(self) -> str:
+        """The command that goes on where this one leaves off."""
+        return f"kennel run --attach {self.folder}"
+
+    def until_end(self) -> Look:
+        """Wait for its end and return the last look.
+
+        Raises DetachedError after Ctrl-C, HostError when it takes far longer than its limit,
+        AwsError when AWS refuses; in each case the instance goes on, until it ends itself.
+        """
+        while True:
+            try:
+                look = wait_for(
+                    self.look,
+                    lambda found: found.has_ended,
+                    what=f"the instance of job {self.job}",
+                    limit_seconds=self.limit_seconds + SLACK_SECONDS,
+                    look_again=self.look_again,
+                    on_answer=self._hear,
+                )
+                with self.interrupts.held():
+                    self._hear_log(is_last=True)
+            except KeyboardInterrupt:
+                self._heed()
+            except AwsError as error:
+                told = f"{error}; the instance goes on: `{self.look_again}`"
+                raise AwsError(told, error.code) from None
+            else:
+                return look
+
+    def look(self) -> Look:
+        """EC2 first: what an instance says last is said before it is gone. Raises AwsError."""
+        found = state_of(self.account.send(request_to_find(self.job), f"job {self.job}"))
+        if found is None and (self._seen or self._age > APPEARS_SECONDS):
+            last = self._seen or InstanceState(name="gone")
+            found = InstanceState(id=last.id, name="gone", reason=last.reason)
+        self._seen = found or self._seen
+        state = found or InstanceState(name="pending")
+        return Look(state=state, status=self._status())
+
+    def stop(self) -> None:
+        """End the training, which saves what it has; before it has begun, end the instance.
+
+        Raises AwsError.
+        """
+        look = self.look()
+        self.was_stopped = True
+        if look.status.at in ("Training", "Uploading"):
+            mark = self.where.join(STOP_NAME)
+            parameters = {"Bucket": mark.bucket, "Key": mark.key, "Body": b"stop\n"}
+            put = Call(service="s3", operation="PutObject", parameters=parameters)
+            self.account.send(put, f"job {self.job} cannot be stopped")
+            say("stop:    asked for; it has two minutes to save its network", to=self.echo)
+        elif look.state.id and not look.state.is_gone:
+            self.account.send(request_to_terminate(look.state.id), f"instance {look.state.id}")
+            say(f"stop:    instance {look.state.id} ends; it had not begun to train", to=self.echo)
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._began
+
+    def _status(self) -> InstanceStatus:
+        uri, client = self.where.join(STATUS_NAME), self.account.client("s3")
+        try:
+            with aws_errors(f"{uri} cannot be read"):
+                answer: dict[str, Any] = client.get_object(Bucket=uri.bucket, Key=uri.key)
+                with answer["Body"] as body:
+                    return InstanceStatus.from_bytes(bytes(body.read()))
+        except AwsError as error:
+            if is_missing(error):
+                return InstanceStatus()
+            raise
+
+    def _hear(self, look: Look) -> None:
+        with self.interrupts.held():
+            if look.status.at != self._at:
+                self._at = look.status.at
+                told = f" after {duration(look.status.seconds)}" if look.status.seconds else ""
+                where = f", instance {look.state.id} is {look.state.name}" if look.state.id else ""
+                say(f"ec2:     {self._at}{told}{where}", to=self.echo)
+            self._hear_log()
+
+    def _hear_log(self, *, is_last: bool = False) -> None:
+        lines = self._lines.read(is_last=is_last)
+        for line in lines:
+            self.log.line(line, self.echo)
+        if lines:
+            write_json(self.folder / POSITION_NAME, {LOG_NAME: self._lines.position})
+
+    def _heed(self) -> None:
+        """After Ctrl-C. Raises DetachedError."""
+        what = f"the instance of job {self.job}"
+        wish = "detach" if self.was_stopped else wish_of_person(what, self.echo)
+        if wish == "detach":
+            state = "is being stopped" if self.was_stopped else "goes on, and ends itself"
+            stop = "" if self.was_stopped else f"; `kennel run --stop {self.folder}` stops it"
+            raise DetachedError(f"{what} {state}: `{self.look_again}` looks again{stop}")
+        if wish == "stop":
+            self.stop()
+
+
+def _position(folder: Path) -> int:
+    path = folder / POSITION_NAME
+    return int(read_json(path, SpecError).get(LOG_NAME, 0)) if path.is_file() else 0

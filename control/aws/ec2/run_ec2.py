@@ -1,0 +1,217 @@
+"""The job on an EC2 instance of its own: started, followed to its end, its outputs fetched."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.errors import KennelError, SpecError, UsageError
+from contract.job import JobResult
+from contract.opt_ml import OptMl
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.ec2.instance_request import instance_job, request_for_instance
+from control.aws.ec2.instance_status import Look
+from control.aws.ec2.instance_watch import InstanceWatch
+from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
+from control.aws.money import Cost, instances
+from control.aws.names import stamped
+from control.aws.prices import price_per_hour
+from control.job_spec import JobSpec
+from control.runs import LOG_NAME, RUNS, Run, make_run_folder, write_run
+from control.s3 import S3Uri
+from control.terminal import say
+from control.transcript import Transcript
+
+EC2_INSTANCE = "ec2-instance"  # what a run in AWS is, in its run.json
+LEFT_OUT = "note: [debugger], [profiler] and [rules] need SageMaker; on an instance the job goes without"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePlan:
+    """What is sent for one job, and what it may cost."""
+
+    name: str  # of the job in AWS
+    calls: tuple[Call, ...]
+    costs: tuple[Cost, ...]
+    output: str  # s3://BUCKET/PREFIX, above the job's own folder
+    limit_seconds: int  # after that the instance has ended itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ec2Runner:
+    """Runs jobs on instances that end themselves. Its folders look as those of local runs do."""
+
+    account: Account = field(default_factory=Account)
+    runs: Path = RUNS
+    echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
+
+    def plan(self, spec: JobSpec, at: float | None = None) -> InstancePlan:
+        """What `run` sends. Asks AWS for nothing but what a short name of the image stands for.
+
+        Args:
+            at: seconds since 1970, for the job's name; now.
+
+        Raises SpecError: no [aws], or too long for user data; UsageError, AwsError.
+        """
+        if spec.aws is None:
+            raise SpecError(f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml")
+        name = stamped(spec.name, at=at)
+        aws = replace(spec.aws, image=self.account.image_uri(spec.aws.image))
+        job = instance_job(spec, aws, spec.ec2, name, self.account.region)
+        kind, hours = spec.ec2.instance_type, job.limit_seconds / 3600
+        cost = instances(1, kind, "ec2", f"instance for {spec.name}", hours)
+        if spec.ec2.spot:
+            cost = replace(cost, note="spot: usually a third of it")
+        return InstancePlan(
+            name=name,
+            calls=(request_for_instance(spec, aws, spec.ec2, job),),
+            costs=(cost,),
+            output=aws.output,
+            limit_seconds=job.limit_seconds,
+        )
+
+    def run(
+        self, spec: JobSpec, folder: Path | None = None, plan: InstancePlan | None = None
+    ) -> JobResult:
+        """Start the instance and follow its job to the end.
+
+        Raises DetachedError after Ctrl-C, AwsError when AWS refuses, HostError, BundleError.
+        """
+        plan = plan or self.plan(spec)
+        folder = folder or make_run_folder(self.runs, spec.name)
+        run = Run(
+            name=spec.name,
+            folder=folder,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            pid=os.getpid(),
+            hyperparameters=spec.hyperparameters,
+            channels={name: str(source) for name, source in spec.channels.items()},
+            aws=self._where(spec, plan),
+        )
+        write_run(run)  # first: whatever happens now, the job's name is known
+        say(f"job {spec.name} in {folder}", to=self.echo)
+        if spec.debug.is_on:
+            say(LEFT_OUT, to=self.echo)
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.held():
+                    for call in plan.calls:
+                        self.account.send(call, f"the instance of job {plan.name}")
+            except KeyboardInterrupt:
+                told = f"the instance of job {plan.name} goes on: `kennel run --attach {folder}`"
+                raise DetachedError(f"{told} looks on, `kennel run --stop {folder}` stops it") from None
+            except KennelError as error:
+                write_run(replace(run, status="Failed", failure_reason=str(error)))
+                raise
+            say(f"ec2:     job {plan.name} in {run.aws['region']}", to=self.echo)
+            return self._follow(run, interrupts)
+
+    def attach(self, run: Run) -> JobResult:
+        """Follow the job of an earlier run again, to its end; what has ended is fetched anew.
+
+        Raises as `run` does, and UsageError: it is in another region.
+        """
+        self._check_region(run)
+        with Interrupts() as interrupts:
+            return self._follow(replace(run, status="InProgress", pid=os.getpid()), interrupts)
+
+    def stop(self, run: Run) -> None:
+        """Ask the job to end; an instance that has not begun to train ends at once.
+
+        Raises AwsError, UsageError.
+        """
+        self._check_region(run)
+        with Transcript(run.folder / LOG_NAME) as log, Interrupts() as interrupts:
+            self._watch(run, log, interrupts).stop()
+        write_run(replace(run, aws={**run.aws, "was_stopped": True}))
+
+    def _check_region(self, run: Run) -> None:
+        region = run.aws["region"]
+        if region != self.account.region:
+            raise UsageError(
+                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
+                f"set AWS_REGION={region}"
+            )
+
+    def _where(self, spec: JobSpec, plan: InstancePlan) -> dict[str, Any]:
+        return {
+            "kind": EC2_INSTANCE,
+            "job": plan.name,
+            "region": self.account.region,
+            "output": str(S3Uri.parse(plan.output).join(plan.name)),
+            "instance_type": spec.ec2.instance_type,
+            "is_spot": spec.ec2.spot,
+            "limit_seconds": plan.limit_seconds,
+        }
+
+    def _watch(self, run: Run, log: Transcript, interrupts: Interrupts) -> InstanceWatch:
+        return InstanceWatch(
+            account=self.account,
+            job=run.aws["job"],
+            where=S3Uri.parse(run.aws["output"]),
+            limit_seconds=float(run.aws["limit_seconds"]),
+            folder=run.folder,
+            log=log,
+            echo=self.echo,
+            interrupts=interrupts,
+            was_stopped=bool(run.aws.get("was_stopped")),
+        )
+
+    def _follow(self, run: Run, interrupts: Interrupts) -> JobResult:
+        write_run(run)
+        with Transcript(run.folder / LOG_NAME) as log:
+            watch = self._watch(run, log, interrupts)
+            try:
+                look = watch.until_end()
+            finally:
+                if watch.was_stopped:
+                    run = replace(run, aws={**run.aws, "was_stopped": True})
+                    write_run(run)
+        return self._fetch(run, look, {**run.metrics, **log.metrics})
+
+    def _fetch(self, run: Run, look: Look, metrics: Mapping[str, float]) -> JobResult:
+        """Its outputs. run.json says first how it ended: what fails here can be done again."""
+        status, reason = look.verdict(was_stopped=bool(run.aws.get("was_stopped")))
+        ended = replace(
+            run,
+            status=status,
+            seconds=round(look.status.seconds, 1),
+            metrics=metrics,
+            failure_reason=reason or None,
+            aws={**run.aws, "instance": look.state.id, "bill": _bill(run, look)},
+        )
+        write_run(ended)
+        where = outputs_of(run.aws["output"].rpartition("/")[0], run.aws["job"])
+        got = fetch_outputs(where, run.folder)
+        missing = "" if MODEL in got else f"; there is no {MODEL} in {where}"
+        found = f"{', '.join(got)} from {where}" if got else "nothing"
+        say(f"fetched: {found}{missing}", to=self.echo)
+        return JobResult(
+            name=run.name,
+            status=status,
+            folder=run.folder,
+            model_dir=OptMl(run.folder).model_dir,
+            metrics=metrics,
+            failure_reason=reason or None,
+            seconds=ended.seconds,
+        )
+
+
+def _bill(run: Run, look: Look) -> dict[str, Any]:
+    """As of training jobs, by the seconds that the instance counted itself. Spot has no list price."""
+    kind, is_spot = str(run.aws["instance_type"]), bool(run.aws["is_spot"])
+    price = None if is_spot else price_per_hour(kind, "ec2")
+    return {
+        "instance_type": kind,
+        "instance_count": 1,
+        "is_spot": is_spot,
+        "training_seconds": look.status.training_seconds,
+        "billable_seconds": look.status.seconds,
+        "usd": None if price is None else round(price * look.status.seconds / 3600, 4),
+        "saving": None,
+    }
