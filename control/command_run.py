@@ -3,22 +3,34 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from contract.errors import UsageError
 from contract.job import JobResult
 from contract.manifest import MANIFEST_NAME
 from contract.tuning import FIND_LR_KEY
+from control.aws.job.interrupts import DetachedError
 from control.debug_flags import DebugFlags, add_debug_flags
 from control.debug_spec import DebugSpec
 from control.debug_text import profiler_page, spec_lines
 from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
-from control.place import add_place, engine_for, is_container, only_for_containers
+from control.place import PLACES, add_place, engine_for, is_container, only_for_containers, place_of, refuse
 from control.rule_text import rule_table
+from control.run_in_aws import (
+    FLAGS,
+    RUNNERS,
+    add_aws_flags,
+    attach,
+    aws_lines,
+    place_on_top,
+    run_in_aws,
+    stop,
+)
 from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_process import ProcessRunner
 from control.runner import Plan, Runner
@@ -30,24 +42,63 @@ from control.terminal import duration, say, say_json
 
 def run_job(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the job completed, 1 when it did not."""
-    only_for_containers(arguments, "instances", "shm_size")
-    as_json = arguments.output == "json"
+    try:
+        return _run(arguments)
+    except DetachedError as error:
+        if arguments.output == "json":
+            say_json(read_run(error.folder).to_json())
+        raise
+
+
+def _run(arguments: argparse.Namespace) -> int:
     # With -o json, stdout belongs to the document; the job's own lines go to stderr.
-    echo = sys.stderr if as_json else sys.stdout
+    echo = sys.stderr if arguments.output == "json" else sys.stdout
+    if arguments.attach or arguments.stop:
+        return _look_after(arguments, echo)
+    if arguments.job is None:
+        raise UsageError("which job? give a JOB.toml; see `kennel run --help`")
+    if place_of(arguments, (*PLACES, *RUNNERS)) in RUNNERS:
+        return _run_in_aws(arguments, echo)
+    return _run_here(arguments, echo)
+
+
+def _run_here(arguments: argparse.Namespace, echo: TextIO) -> int:
+    refuse(arguments, FLAGS, "only a job in AWS takes it; add --on aws")
+    only_for_containers(arguments, "instances", "shm_size")
     spec = _spec(arguments, echo)
     runner = runner_for(arguments, echo)
     if arguments.show:
         plan = runner.plan(spec)
-        if as_json:
+        if arguments.output == "json":
             say_json(plan.to_json())
         else:
             say("\n".join([plan_text(plan), *spec_lines(spec.debug)]))
         return 0
     for note in spec.debug.notes:
         say(note, to=echo)
-    result = runner.run(spec)
+    return _say_result(arguments, runner.run(spec))
+
+
+def _run_in_aws(arguments: argparse.Namespace, echo: TextIO) -> int:
+    spec = place_on_top(arguments, _spec(arguments, sys.stderr if arguments.show else echo))
+    for note in spec.debug.notes:
+        say(note, to=sys.stderr if arguments.show else echo)
+    result = run_in_aws(arguments, spec, echo)
+    return _say_result(arguments, result) if result else 0
+
+
+def _look_after(arguments: argparse.Namespace, echo: TextIO) -> int:
+    """A run that goes on in AWS."""
+    if arguments.stop:
+        run = stop(arguments.stop, echo)
+        say(f"stop:    asked for; `kennel run --attach {run.folder}` waits for its end", to=echo)
+        return 0
+    return _say_result(arguments, attach(arguments.attach, echo))
+
+
+def _say_result(arguments: argparse.Namespace, result: JobResult) -> int:
     advice = read_lr_advice(result.folder) if arguments.find_lr and result.ok else None
-    if as_json:
+    if arguments.output == "json":
         found = {"lr_finder": advice.to_json()} if advice else {}
         say_json({**read_run(result.folder).to_json(), **found})
     else:
@@ -97,6 +148,7 @@ def result_text(result: JobResult, advice: str = "") -> str:
     ]
     if result.failure_reason:
         lines.append(f"reason:  {result.failure_reason}")
+    lines += aws_lines(run)
     lines.append(f"folder:  {result.folder}")
     if run.report.is_file():
         lines.append(f"report:  {run.report}")
@@ -135,9 +187,9 @@ def runner_for(
     )
 
 
-def add_job_arguments(parser: Parser, set_help: str) -> None:
+def add_job_arguments(parser: Parser, set_help: str, places: Sequence[str] = PLACES) -> None:
     """The flags of every command that runs a job: where, on top of the file, --show, -o."""
-    add_place(parser, IMAGE)
+    add_place(parser, IMAGE, places)
     parser.add_argument(
         "--shm-size", metavar="SIZE", help=f"/dev/shm of each container; default {SHM_SIZE}"
     )
@@ -165,11 +217,24 @@ def add_job_arguments(parser: Parser, set_help: str) -> None:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument("job", metavar="JOB.toml", type=Path, help="the job's description")
-    add_job_arguments(parser, "a hyperparameter on top of the file's")
     parser.add_argument(
-        "--instances", type=int, metavar="N", help="containers, one a host: algo-1 to algo-N"
+        "job", metavar="JOB.toml", type=Path, nargs="?", help="the job's description"
     )
+    add_job_arguments(parser, "a hyperparameter on top of the file's", (*PLACES, *RUNNERS))
+    parser.add_argument(
+        "--instances",
+        type=int,
+        metavar="N",
+        help="containers, or machines in AWS, one a host: algo-1 to algo-N",
+    )
+    add_aws_flags(parser)
+    parser.add_argument(
+        "--attach",
+        metavar="RUN",
+        help="look on again at a job that goes on in AWS, and fetch what it left: a run, or the "
+        "job's name in AWS",
+    )
+    parser.add_argument("--stop", metavar="RUN", help="ask AWS to stop a run's job")
     parser.add_argument(
         "--from",
         dest="study",
@@ -197,7 +262,8 @@ def _spec(arguments: argparse.Namespace, echo: TextIO) -> JobSpec:
         where = f"{found.run.folder}, trial {trial.number}"
         say(f"from {where}: {', '.join(taken) or 'nothing'}", to=echo)
         more = {**best, **more}
-    spec = read_job_spec(arguments.job, overrides_of(arguments, more, DebugFlags.of(arguments)))
+    overrides = overrides_of(arguments, more, DebugFlags.of(arguments))
+    spec = read_job_spec(arguments.job, overrides, in_aws=arguments.on in RUNNERS)
     if arguments.find_lr and spec.debug.is_on:
         note = "--find-lr goes without [debugger], [profiler] and [rules]"
         return replace(spec, debug=DebugSpec(notes=(note,)))
@@ -209,7 +275,8 @@ RUN = Command(
     help="run one training job and wait for it",
     description=(
         "Run the training job that a TOML file describes. Its folder, runs/NNNN-name, is laid out\n"
-        "as SageMaker lays out /opt/ml and is never written to by another run."
+        "as SageMaker lays out /opt/ml and is never written to by another run. With --on aws it is\n"
+        "a training job of SageMaker's, whose folder looks the same in the end."
     ),
     examples=(
         "kennel run jobs/digits.toml",
@@ -218,6 +285,9 @@ RUN = Command(
         "kennel run jobs/dogs.toml --from best --set epochs=30",
         "kennel run jobs/dogs.toml --find-lr",
         "kennel run jobs/dogs.toml --debug --profile",
+        "kennel run jobs/dogs_aws.toml --on aws --show",
+        "kennel run jobs/dogs_aws.toml --on aws --spot --yes",
+        "kennel run --attach 3",
         "kennel run jobs/dogs.toml --rule VanishingGradient:threshold=1e-6,actions=stop",
     ),
     add_arguments=_add_arguments,

@@ -36,6 +36,9 @@ class Run:
     rules: Sequence[Mapping[str, Any]] = field(
         default_factory=list
     )  # that watched it, see rule_text.summary_of
+    # Of a job in AWS: kind, job (its name there), region, console (a link); once it has ended
+    # seconds, billable_seconds, usd. Empty for a job of this machine.
+    aws: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the folder as text."""
@@ -65,13 +68,15 @@ def write_run(run: Run) -> None:
 
 
 def read_run(folder: Path) -> Run:
-    """Read run.json. A run whose process is gone without a word counts as Failed."""
+    """Read run.json. A run whose process is gone without a word counts as Failed, except in AWS,
+    where the job goes on.
+    """
     data = read_json(folder / RUN_NAME, SpecError)
     try:
         run = Run(**{**data, "folder": folder})
     except TypeError as error:
         raise SpecError(f"{folder / RUN_NAME} is not one we know: {error}") from error
-    if run.status == "InProgress" and not _is_alive(run.pid):
+    if run.status == "InProgress" and not run.aws and not _is_alive(run.pid):
         reason = "kennel run ended without writing a result"
         return Run(**{**data, "folder": folder, "status": "Failed", "failure_reason": reason})
     return run

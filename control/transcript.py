@@ -55,6 +55,15 @@ class Transcript:
                 self._file.flush()
             self._show(text, echo)
 
+    def line(self, text: str, echo: TextIO) -> bool:
+        """A line of the job's, however it came: its metrics count. False when nobody reads."""
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(text + "\n")
+                self._file.flush()
+            self.metrics.update(read_metrics(text))
+            return self._show(text, echo)
+
     def drain(self) -> None:
         """Wait for the last lines of streams that have ended."""
         for thread in self._threads:

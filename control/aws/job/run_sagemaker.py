@@ -1,0 +1,212 @@
+"""The job in SageMaker: made, followed to its end, its outputs fetched into the run's folder."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.errors import KennelError, UsageError
+from contract.job import JobResult
+from contract.opt_ml import OptMl
+from control.aws.account import Account
+from control.aws.job.ending import bill_of, final_metrics, reason_of, seconds_of, status_of
+from control.aws.job.findings import findings_of, wait_for_rules
+from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
+from control.aws.job.plan import TrainingPlan, plan_training
+from control.aws.job.watch import Description, JobWatch, describe_training_job, stop_job
+from control.job_spec import JobSpec
+from control.rule_text import summary_of
+from control.s3 import S3Uri
+from control.runs import LOG_NAME, RUNS, Run, make_run_folder, write_run
+from control.terminal import say
+from control.transcript import Transcript
+
+TRAINING_JOB = "training-job"  # what a run in AWS is, in its run.json
+CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+COMMERCIAL = "console.aws.amazon.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SageMakerRunner:
+    """Runs jobs as training jobs of SageMaker. Its folders look as those of local runs do."""
+
+    account: Account = field(default_factory=Account)
+    runs: Path = RUNS
+    echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
+
+    def plan(self, spec: JobSpec) -> TrainingPlan:
+        """What `run` sends, and what it may cost."""
+        return plan_training(spec, self.account)
+
+    def run(
+        self, spec: JobSpec, folder: Path | None = None, plan: TrainingPlan | None = None
+    ) -> JobResult:
+        """Create the job and follow it to its end.
+
+        With `folder`, an earlier session of the same study goes on there.
+        Raises DetachedError after Ctrl-C, AwsError when AWS refuses, HostError, BundleError.
+        """
+        plan = plan or self.plan(spec)
+        folder = folder or make_run_folder(self.runs, spec.name)
+        run = Run(
+            name=spec.name,
+            folder=folder,
+            started_at=_now(),
+            pid=os.getpid(),
+            hyperparameters=spec.hyperparameters,
+            channels={name: str(source) for name, source in spec.channels.items()},
+            aws=self._where(plan.name),
+        )
+        write_run(run)  # first: whatever happens now, the job's name is known
+        say(f"job {spec.name} in {folder}", to=self.echo)
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.held():
+                    for call in plan.calls:
+                        self.account.send(call, f"training job {plan.name}")
+            except KeyboardInterrupt:
+                told = (
+                    f"training job {plan.name} goes on in AWS: `kennel run --attach {folder}` "
+                    f"looks on again; `kennel run --stop {folder}` stops it"
+                )
+                raise DetachedError(told, folder) from None
+            except KennelError as error:
+                write_run(replace(run, status="Failed", failure_reason=str(error)))
+                raise
+            say(f"aws:     training job {plan.name} in {run.aws['region']}", to=self.echo)
+            say(f"         {run.aws['console']}", to=self.echo)
+            return self._follow(run, interrupts)
+
+    def attach(self, run: Run) -> JobResult:
+        """Follow the job of an earlier run again, to its end; what has ended is fetched anew.
+
+        Raises as `run` does, and UsageError: it is in another region.
+        """
+        region = run.aws["region"]
+        if region != self.account.region:
+            raise UsageError(
+                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
+                f"set AWS_REGION={region}"
+            )
+        with Interrupts() as interrupts:
+            return self._follow(replace(run, pid=os.getpid()), interrupts)
+
+    def adopt(self, job: str) -> Run:
+        """A run for a training job that another machine, or a tuning job, has started.
+
+        Raises AwsError: there is none of that name.
+        """
+        found = self.account.send(describe_training_job(job), f"training job {job}")
+        run = Run(
+            name=job,
+            folder=make_run_folder(self.runs, job),
+            started_at=_iso(found.get("CreationTime")),
+            hyperparameters=dict(found.get("HyperParameters") or {}),
+            channels=_channels_of(found),
+            aws=self._where(job),
+        )
+        write_run(run)
+        return run
+
+    def stop(self, run: Run) -> None:
+        """Ask AWS to stop the job. Raises AwsError."""
+        stop_job(self.account, run.aws["job"])
+
+    def _where(self, job: str) -> dict[str, Any]:
+        region = self.account.region
+        return {
+            "kind": TRAINING_JOB,
+            "job": job,
+            "region": region,
+            "console": console_link(self.account.partition, region, f"/jobs/{job}"),
+        }
+
+    def _follow(self, run: Run, interrupts: Interrupts) -> JobResult:
+        if run.status == "InProgress":
+            write_run(run)
+        with Transcript(run.folder / LOG_NAME) as log:
+            watch = JobWatch(
+                account=self.account,
+                name=run.aws["job"],
+                folder=run.folder,
+                log=log,
+                echo=self.echo,
+                interrupts=interrupts,
+            )
+            found = watch.until_end()
+            try:
+                watch.wait_for_last_lines()
+                found = wait_for_rules(self.account, found, watch.look_again, self.echo)
+            except KeyboardInterrupt:
+                told = (
+                    f"training job {watch.name} has ended, and nothing of it was fetched: "
+                    f"`{watch.look_again}` fetches it"
+                )
+                raise DetachedError(told, run.folder) from None
+        return self._fetch(run, found, {**final_metrics(found), **log.metrics})
+
+    def _fetch(self, run: Run, found: Description, metrics: Mapping[str, float]) -> JobResult:
+        """Its outputs. run.json says first how it ended: what fails here can be done again."""
+        ended = _ended(run, found, metrics)
+        write_run(ended)
+        where = outputs_of(found["OutputDataConfig"]["S3OutputPath"], run.aws["job"])
+        got = fetch_outputs(where, run.folder)
+        missing = "" if MODEL in got else f"; there is no {MODEL} in {where}"
+        say(f"fetched: {', '.join(got) or 'nothing'}{missing}", to=self.echo)
+        rules = findings_of(found, run.folder)
+        status, reason = status_of(found, rules), reason_of(found, rules)
+        summaries = [summary_of(one) for one in rules]
+        write_run(replace(ended, status=status, failure_reason=reason, rules=summaries))
+        return JobResult(
+            name=run.name,
+            status=status,
+            folder=run.folder,
+            model_dir=OptMl(run.folder).model_dir,
+            metrics=metrics,
+            failure_reason=reason,
+            seconds=ended.seconds,
+        )
+
+
+def console_link(partition: str, region: str, path: str) -> str:
+    """Where a browser shows a thing of SageMaker's; `path` as the console has it."""
+    host = CONSOLES.get(partition, f"{region}.{COMMERCIAL}")
+    return f"https://{host}/sagemaker/home?region={region}#{path}"
+
+
+def _ended(run: Run, found: Description, metrics: Mapping[str, float]) -> Run:
+    return replace(
+        run,
+        status=status_of(found, ()),
+        seconds=round(seconds_of(found), 1),
+        metrics=metrics,
+        failure_reason=reason_of(found, ()),
+        aws={**run.aws, "bill": bill_of(found).to_json(), **_tensors_of(found, run.aws["job"])},
+    )
+
+
+def _tensors_of(found: Description, job: str) -> dict[str, str]:
+    """Where the Debugger and the profiler have saved; nothing when neither was on."""
+    for name in ("DebugHookConfig", "ProfilerConfig"):
+        if output := (found.get(name) or {}).get("S3OutputPath"):
+            return {"tensors": str(S3Uri.parse(output).join(job))}
+    return {}
+
+
+def _channels_of(found: Description) -> dict[str, str]:
+    return {
+        one["ChannelName"]: str(one["DataSource"].get("S3DataSource", {}).get("S3Uri", ""))
+        for one in found.get("InputDataConfig") or []
+    }
+
+
+def _now() -> str:
+    return _iso(datetime.now(UTC))
+
+
+def _iso(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""

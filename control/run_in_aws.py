@@ -1,0 +1,164 @@
+"""`kennel run --on aws`, and elsewhere in AWS: what it costs, what is sent, who looks on."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from contract.errors import SpecError, UsageError
+from contract.job import JobResult
+from control.aws.call import Call, calls_json
+from control.aws.job.ending import bill_line
+from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
+from control.aws.money import Cost, agree
+from control.job_spec import NAME_PATTERN, JobSpec
+from control.parser import Parser
+from control.place import AWS, refuse
+from control.runs import LOG_NAME, RUNS, Run, find_run
+from control.terminal import say, say_json
+
+MOST_INSTANCES = 100
+LAST_LINES = 10  # of the log of a job that failed
+FLAGS = ("instance_type", "spot", "role", "yes")  # that nothing on this machine has
+
+
+class PlanInAws(Protocol):
+    """What is sent for one job, and what it may cost."""
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """In the order in which they are sent."""
+
+    @property
+    def costs(self) -> Sequence[Cost]:
+        """At worst."""
+
+
+class RunnerInAws(Protocol):
+    """A place in AWS that runs jobs. The run's folder looks as a local one's in the end."""
+
+    def plan(self, spec: JobSpec) -> Any:
+        """A PlanInAws, which `run` takes again."""
+
+    def run(self, spec: JobSpec, folder: Path | None = None, plan: Any = None) -> JobResult:
+        """To its end. Raises DetachedError after Ctrl-C: the job goes on."""
+
+    def attach(self, run: Run) -> JobResult:
+        """Look on again, and fetch what it left."""
+
+    def stop(self, run: Run) -> None:
+        """Ask for its end; returns at once."""
+
+
+# --on -> who runs it there; and the same by the kind that a run's run.json has.
+RUNNERS: Mapping[str, Callable[[TextIO], RunnerInAws]] = {
+    AWS: lambda echo: SageMakerRunner(echo=echo),
+}
+KINDS: Mapping[str, str] = {TRAINING_JOB: AWS}
+
+
+def add_aws_flags(parser: Parser) -> None:
+    """What the command line says on top of [aws], for commands that run jobs there."""
+    parser.add_argument("--instance-type", metavar="TYPE", help="in AWS, on top of the file's")
+    parser.add_argument(
+        "--spot",
+        action="store_const",
+        const=True,
+        help="in AWS: spare machines at a third of the price, with checkpoints",
+    )
+    parser.add_argument("--role", metavar="ROLE", help="in AWS: the job's role, a name or an ARN")
+    parser.add_argument(
+        "--yes", action="store_const", const=True, help="in AWS: do not ask whether it may cost"
+    )
+
+
+def place_on_top(arguments: argparse.Namespace, spec: JobSpec) -> JobSpec:
+    """The job with what the flags say of its place. Raises UsageError, SpecError."""
+    refuse(arguments, ("gpus", "shm_size"), "in AWS the instance type decides about that")
+    if spec.aws is None:
+        raise SpecError(f"job {spec.name} has no table [aws]")
+    count = getattr(arguments, "instances", None)
+    if count is not None and not 1 <= count <= MOST_INSTANCES:
+        raise UsageError(f"--instances: expected 1 to {MOST_INSTANCES}, got {count}")
+    changes = {
+        "image": arguments.image,
+        "instance_type": arguments.instance_type,
+        "instance_count": count,
+        "spot": arguments.spot,
+        "role": arguments.role,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(spec, aws=replace(spec.aws, **given))
+
+
+def show_calls(plan: PlanInAws) -> None:
+    """The exact requests, one JSON list."""
+    say_json(calls_json(plan.calls))
+
+
+def run_in_aws(arguments: argparse.Namespace, spec: JobSpec, echo: TextIO) -> JobResult | None:
+    """Run a job where --on says. None: it was only shown.
+
+    Raises UsageError: nobody agreed to what it costs; and as the runner does.
+    """
+    runner = RUNNERS[arguments.on](echo)
+    plan = runner.plan(spec)
+    if arguments.show:
+        show_calls(plan)
+        return None
+    agree(plan.costs, is_yes=bool(arguments.yes), to=echo)
+    return runner.run(spec, plan=plan)
+
+
+def attach(which: str, echo: TextIO) -> JobResult:
+    """Look on again at a run in AWS, or at any training job by its name in AWS.
+
+    Raises UsageError: it is none; and as the runner does.
+    """
+    run = _known(which)
+    if run is None:
+        run = SageMakerRunner(echo=echo).adopt(which)
+    return _runner_of(run, echo).attach(run)
+
+
+def stop(which: str, echo: TextIO) -> Run:
+    """Ask AWS to stop a run's job. Raises UsageError, AwsError."""
+    run = _known(which)
+    if run is None:
+        raise UsageError(f"no run is called {which!r} in {RUNS}/: see `kennel list`")
+    _runner_of(run, echo).stop(run)
+    return run
+
+
+def aws_lines(run: Run) -> list[str]:
+    """What a run in AWS has to say besides what every run says; nothing for others."""
+    if not run.aws:
+        return []
+    lines = [f"aws:     {run.aws.get('console', '')}"]
+    if "bill" in run.aws:
+        lines.append(bill_line(run.aws["bill"]))
+    if tensors := run.aws.get("tensors"):
+        lines.append(f"tensors: kennel debug explain {tensors}")
+    path = run.folder / LOG_NAME
+    if run.status == "Failed" and path.is_file():
+        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines += [f"log:     {line}" for line in said[-LAST_LINES:]]
+    return lines
+
+
+def _known(which: str) -> Run | None:
+    """The run; None for what may be a training job's name. Raises UsageError for what is neither."""
+    try:
+        return find_run(RUNS, which)
+    except UsageError:
+        if not NAME_PATTERN.fullmatch(which):
+            raise
+        return None
+
+
+def _runner_of(run: Run, echo: TextIO) -> RunnerInAws:
+    kind = str(run.aws.get("kind", ""))
+    if kind not in KINDS:
+        raise UsageError(f"{run.folder} ran on this machine, not in AWS: see `kennel report`")
+    return RUNNERS[KINDS[kind]](echo)
