@@ -45,7 +45,7 @@ def run_job(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments)
     except DetachedError as error:
-        if arguments.output == "json":
+        if arguments.output == "json" and error.folder:
             say_json(read_run(error.folder).to_json())
         raise
 

@@ -25,7 +25,7 @@ class DetachedError(KennelError):
 
     exit_code = 130  # as after any other Ctrl-C
 
-    def __init__(self, message: str, folder: Path) -> None:
+    def __init__(self, message: str, folder: Path | None = None) -> None:
         super().__init__(message, folder)
         self.folder = folder
 
