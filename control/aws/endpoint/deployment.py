@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
-from control.aws.endpoint.host_image import check_host
+from control.aws.endpoint.host_image import check_host, has_gpu
 from control.aws.endpoint.options import (
     Asynchronous,
     Capture,
@@ -165,6 +165,16 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
     for table, kind in (("multi_model", "multi-model"), ("transform", "batch")):
         if spec.kind == kind and table not in data:
             raise SpecError(f'{path}: kind = "{kind}" needs a table [{table}]')
+    if spec.update.has_auto_alarms and (spec.kind == "asynchronous" or len(spec.variants) > 5):
+        raise SpecError(
+            f'{path}: update.alarms: "auto" is for up to five variants that answer at once: name '
+            "alarms of your own"
+        )
+    if spec.scaling:
+        spec.scaling.check_kind(spec.kind)
+    if spec.multi_model:
+        kind_of_machine = spec.place.instance_type
+        spec.multi_model.check_instance_type(kind_of_machine, is_gpu=has_gpu(kind_of_machine))
     local = [one for one in spec.variants if isinstance(one.bundle, Path)]
     if local and not spec.place.artifacts:
         raise SpecError(

@@ -21,6 +21,7 @@ from control.aws.tags import Tags
 
 KIND = "endpoint"  # in the tag
 PREVIOUS = "kennel:previous"  # tag of an endpoint: the configuration before the one it has
+TTL = "kennel:ttl-hours"  # tag of an endpoint: what the file said
 DIGEST_CHARACTERS = 12
 # Our server's names, see docs/api.md: 0 is "as large as asynchronous inference sends".
 ASYNCHRONOUS_ENVIRONMENT = {
@@ -80,7 +81,8 @@ def config_call(spec: DeploymentSpec, resolved: Resolved) -> Call:
 
 def create_call(spec: DeploymentSpec, config: str, expires: datetime | None) -> Call:
     """CreateEndpoint."""
-    tags = Tags(name=spec.name, kind=KIND, expires=expires, more=spec.place.tags)
+    more = {**spec.place.tags, TTL: f"{spec.ttl_hours:g}"}
+    tags = Tags(name=spec.name, kind=KIND, expires=expires, more=more)
     return Call(
         service="sagemaker",
         operation="CreateEndpoint",
@@ -92,10 +94,16 @@ def create_call(spec: DeploymentSpec, config: str, expires: datetime | None) -> 
     )
 
 
-def update_call(spec: DeploymentSpec, config: str, deployment: Request | None) -> Call:
-    """UpdateEndpoint. What scaling has changed meanwhile, the number of machines, is kept."""
+def update_call(
+    spec: DeploymentSpec,
+    config: str,
+    deployment: Request | None,
+    *,
+    is_counted_anew: bool = False,
+) -> Call:
+    """UpdateEndpoint. The number of machines that scaling has chosen is kept, unless told not to."""
     parameters: Request = {"EndpointName": spec.name, "EndpointConfigName": config}
-    if spec.scaling:
+    if spec.scaling and not is_counted_anew:
         parameters["RetainAllVariantProperties"] = True
         parameters["ExcludeRetainedVariantProperties"] = [
             {"VariantPropertyType": "DesiredWeight"},

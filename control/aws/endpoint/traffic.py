@@ -3,31 +3,20 @@
 Source: SageMaker developer guide, deployment guardrails; SageMaker metrics in CloudWatch.
 """
 
-import math
-
 from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.call import Call, Request
 from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.request import KIND
-from control.aws.endpoint.update_policy import UpdatePolicy
+from control.aws.endpoint.update_policy import LONGEST_SECONDS
 from control.aws.tags import Tags
 
 ROUTING = {"all-at-once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
 SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
-LONGEST_SECONDS = 28_800  # of one update: AWS's own limit
 STARTING_SECONDS = 1_800  # for machines to come up, besides the waits between steps
 # Of the alarms that kennel makes: a twentieth of the answers, five seconds.
 MOST_ERRORS = 0.05
 MOST_LATENCY_US = 5_000_000.0
-
-
-def update_seconds(policy: UpdatePolicy) -> int:
-    """How long the waits of an update take, besides the machines."""
-    steps = {"all-at-once": 0, "canary": 1}.get(
-        policy.strategy, math.ceil(100 / policy.share) - 1
-    )
-    return steps * policy.wait_seconds + policy.keep_seconds
 
 
 def deployment_config(spec: DeploymentSpec) -> Request | None:
@@ -36,7 +25,7 @@ def deployment_config(spec: DeploymentSpec) -> Request | None:
     alarms = alarm_names(spec)
     if policy.strategy == "all-at-once" and not alarms and not policy.keep_seconds:
         return None
-    limit = min(LONGEST_SECONDS, update_seconds(policy) + STARTING_SECONDS)
+    limit = min(LONGEST_SECONDS, policy.seconds + STARTING_SECONDS)
     size = {"Type": "CAPACITY_PERCENT", "Value": policy.share}
     config: Request
     if policy.strategy == "rolling":
@@ -136,3 +125,14 @@ def _alarms(spec: DeploymentSpec, variant: str) -> list[Call]:
         )
         for name, measure in measures.items()
     ]
+
+
+def ringing(account: Account, spec: DeploymentSpec) -> list[str]:
+    """The update's alarms that ring now. Raises AwsError."""
+    names = alarm_names(spec)
+    if not names:
+        return []
+    parameters: Request = {"AlarmNames": names, "StateValue": "ALARM"}
+    call = Call(service="cloudwatch", operation="DescribeAlarms", parameters=parameters)
+    answer = account.send(call, "the alarms of the update")
+    return [str(one["AlarmName"]) for one in answer.get("MetricAlarms", ())]

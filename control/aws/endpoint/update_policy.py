@@ -1,5 +1,6 @@
 """UpdatePolicy: the table [update]: how a new configuration takes over from the old one."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ Strategy = Literal["all-at-once", "canary", "linear", "rolling"]
 STRATEGIES: tuple[Strategy, ...] = ("all-at-once", "canary", "linear", "rolling")
 AUTO = "auto"  # alarms = "auto": kennel makes two for the endpoint
 MOST_ALARMS = 10
+LONGEST_SECONDS = 28_800  # of one update: MaximumExecutionTimeoutInSeconds
 # Per cent of the machines. Source: API reference, TrafficRoutingConfig and RollingUpdatePolicy.
 SHARES = {"all-at-once": (100, 100), "canary": (1, 50), "linear": (10, 50), "rolling": (5, 50)}
 USUAL_SHARES = {"all-at-once": 100, "canary": 10, "linear": 25, "rolling": 50}
@@ -25,6 +27,12 @@ class UpdatePolicy:
     alarms: tuple[str, ...] = ()  # of CloudWatch; one that rings rolls back
     has_auto_alarms: bool = False
 
+    @property
+    def seconds(self) -> int:
+        """How long the waits of an update take, besides the machines."""
+        steps = {"all-at-once": 0, "canary": 1}.get(self.strategy, math.ceil(100 / self.share) - 1)
+        return steps * self.wait_seconds + self.keep_seconds
+
 
 def update_policy_in(fields: Fields) -> UpdatePolicy:
     """The table [update]. Raises SpecError."""
@@ -35,7 +43,7 @@ def update_policy_in(fields: Fields) -> UpdatePolicy:
     alarms = () if is_auto else fields.texts("alarms")
     if len(alarms) > MOST_ALARMS:
         raise fields.wrong("alarms", f"at most {MOST_ALARMS}", len(alarms))
-    return UpdatePolicy(
+    policy = UpdatePolicy(
         strategy=strategy,  # type: ignore[arg-type]  # one_of has looked
         share=fields.whole("share", least, most, USUAL_SHARES[strategy]),
         wait_seconds=fields.whole("wait_seconds", 0, 3600, 300),
@@ -43,3 +51,10 @@ def update_policy_in(fields: Fields) -> UpdatePolicy:
         alarms=alarms,
         has_auto_alarms=is_auto,
     )
+    if policy.seconds > LONGEST_SECONDS - 600:
+        raise fields.wrong(
+            "wait_seconds",
+            f"steps that take at most {LONGEST_SECONDS - 600} s together",
+            f"{policy.seconds} s",
+        )
+    return policy

@@ -1,0 +1,161 @@
+"""EndpointPlan: every request of a deployment, in the order in which they are sent."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.endpoint.artifact import Artifact, artifact_of
+from control.aws.endpoint.deployment import DeploymentSpec
+from control.aws.endpoint.host_image import image_of
+from control.aws.endpoint.image import complete_image
+from control.aws.endpoint.options import Serverless
+from control.aws.endpoint.request import (
+    Resolved,
+    config_call,
+    create_call,
+    model_calls,
+    update_call,
+)
+from control.aws.endpoint.traffic import alarm_calls, deployment_config
+from control.aws.endpoint.variant import Variant
+from control.aws.expiry import expires_at, expiry_call
+from control.aws.money import Cost, instances
+from control.aws.rates import serverless_per_hour
+from control.aws.scaling.requests import scaling_calls
+from control.s3 import S3Uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPlan:
+    """A deployment in AWS's words."""
+
+    spec: DeploymentSpec
+    artifacts: tuple[Artifact, ...]  # local bundles, uploaded first
+    publishing: tuple[Call, ...] = ()  # a multi-model endpoint's uploads, for --show
+    models: tuple[Call, ...]
+    config: Call
+    alarms: tuple[Call, ...]
+    expires: datetime | None
+    expiry: Call | None
+    create: Call
+    update: Call
+    scaling: tuple[Call, ...]
+
+    @property
+    def config_name(self) -> str:
+        """The configuration's, made of what it says."""
+        return str(self.config.parameters["EndpointConfigName"])
+
+    def calls(self, *, is_update: bool = False) -> list[Call]:
+        """What --show prints: for an endpoint that is new, or for one that exists."""
+        return [
+            *(artifact.call for artifact in self.artifacts),
+            *self.publishing,
+            *self.models,
+            self.config,
+            *self.alarms,
+            *([self.expiry] if self.expiry else []),
+            self.update if is_update else self.create,
+            *self.scaling,
+        ]
+
+
+def plan_endpoint(
+    spec: DeploymentSpec, account: Account, publishing: Sequence[Call] = ()
+) -> EndpointPlan:
+    """Everything that is asked for. Local bundles are read; AWS is asked for short names only.
+
+    Raises UsageError, BundleError: a bundle is missing or damaged. HostError, AwsError.
+    """
+    artifacts, data = _data_of(spec)
+    resolved = Resolved(
+        role=account.role_arn(spec.place.role),
+        expiry_role=account.role_arn(spec.place.expiry_role) if spec.ttl_hours else "",
+        images={one.name: image for one, image in _images(spec, account)},
+        data=data,
+    )
+    config = config_call(spec, resolved)
+    name = str(config.parameters["EndpointConfigName"])
+    expires = expires_at(spec.ttl_hours)
+    return EndpointPlan(
+        spec=spec,
+        artifacts=artifacts,
+        publishing=tuple(publishing),
+        models=tuple(model_calls(spec, resolved)),
+        config=config,
+        alarms=tuple(alarm_calls(spec)),
+        expires=expires,
+        expiry=expiry_call("endpoint", spec.name, expires, resolved.expiry_role)
+        if expires
+        else None,
+        create=create_call(spec, name, expires),
+        update=update_call(spec, name, deployment_config(spec)),
+        scaling=tuple(_scaling(spec)),
+    )
+
+
+def costs_of(spec: DeploymentSpec) -> list[Cost]:
+    """What is billed while the endpoint lives."""
+    hours = spec.ttl_hours or None
+    if spec.serverless:
+        return [_serverless_cost(spec.name, spec.serverless, hours)]
+    return [
+        instances(
+            max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
+            one.instance_type,
+            "hosting",
+            f"endpoint {spec.name}, variant {one.name}"
+            + (", scaled out" if spec.scaling else ""),
+            hours,
+        )
+        for one in spec.variants
+    ]
+
+
+def _serverless_cost(name: str, options: Serverless, hours: float | None) -> Cost:
+    busy = serverless_per_hour(options.memory_mb)
+    kept = options.provisioned_concurrency
+    note = f"by use: ${busy:.2f} for an hour of answers one after another, nothing while idle"
+    if kept:
+        note = f"{kept} kept warm are billed all the time, and this table has no price for it"
+    return Cost(
+        what=f"serverless, {options.memory_mb} MB, endpoint {name}",
+        per_hour=None if kept else 0.0,
+        hours=hours,
+        note=note,
+    )
+
+
+def _data_of(spec: DeploymentSpec) -> tuple[tuple[Artifact, ...], dict[str, str]]:
+    """(what is uploaded, variant -> where its model is). The same bundle is read once."""
+    artifacts: dict[Path, Artifact] = {}
+    data: dict[str, str] = {}
+    for variant in spec.variants:
+        if isinstance(variant.bundle, Path):
+            if variant.bundle not in artifacts:
+                target = S3Uri.parse(spec.place.artifacts).folder()
+                artifacts[variant.bundle] = artifact_of(variant.bundle, target, spec.name)
+            data[variant.name] = str(artifacts[variant.bundle].uri)
+        else:
+            data[variant.name] = str(variant.bundle or spec.multi_model.prefix)
+    return tuple(artifacts.values()), data
+
+
+def _images(spec: DeploymentSpec, account: Account) -> Iterator[tuple[Variant, str]]:
+    known: dict[str, str] = {}
+    for variant in spec.variants:
+        image = image_of(spec.place, variant.instance_type)
+        if image not in known:
+            is_serverless = spec.kind == "serverless"
+            known[image] = complete_image(account, image, is_serverless=is_serverless)
+        yield variant, known[image]
+
+
+def _scaling(spec: DeploymentSpec) -> Iterator[Call]:
+    for variant in spec.variants if spec.scaling else ():
+        yield from scaling_calls(
+            spec.name, variant.name, spec.kind, spec.scaling, spec.place.tags
+        )

@@ -1,0 +1,115 @@
+"""Work: the steps that creating and updating an endpoint have in common, and how they are undone."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from control.aws.account import Account, is_missing
+from control.aws.call import Call
+from control.aws.endpoint.artifact import upload
+from control.aws.endpoint.following import Follower
+from control.aws.endpoint.plan import EndpointPlan
+from control.aws.endpoint.request import sagemaker_call
+from control.aws.waiting import poll_seconds
+from control.aws_client import AwsError
+from control.terminal import say
+
+# What one of SageMaker's machines has made another may not know yet.
+PATIENT_TRIES = 12
+STARTING_SECONDS = 1800.0  # for machines to come up, before the container starts
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One deployment under way."""
+
+    account: Account
+    plan: EndpointPlan
+    follower: Follower
+    echo: TextIO
+    is_yes: bool = False
+    is_kept: bool = False  # what was made stays when it fails
+    _undo: list[Call] = field(default_factory=list, init=False)
+
+    @property
+    def limit_seconds(self) -> float:
+        """How long the endpoint may take until it answers."""
+        return STARTING_SECONDS + 2 * self.plan.spec.place.startup_seconds
+
+    def make_parts(self) -> None:
+        """Upload what is not there, and make models and the configuration."""
+        for artifact in self.plan.artifacts:
+            is_new = upload(self.account, artifact)
+            what = "uploaded" if is_new else "is there already"
+            say(f"model:   {artifact.uri} {what}", to=self.echo)
+        for call in self.plan.models:
+            name = call.parameters["ModelName"]
+            if not self._exists("DescribeModel", ModelName=name):
+                self.account.send(call, f"model {name}")
+                self._undo.append(sagemaker_call("DeleteModel", ModelName=name))
+        self._make_config()
+
+    def make_alarms(self, *, is_undone: bool) -> None:
+        """Those that roll an update back; making them again changes nothing."""
+        for call in self.plan.alarms:
+            name = call.parameters["AlarmName"]
+            self.account.send(call, f"alarm {name}")
+            if is_undone:
+                removal = {"AlarmNames": [name]}
+                self._undo.append(
+                    Call(service="cloudwatch", operation="DeleteAlarms", parameters=removal)
+                )
+
+    def patiently(self, call: Call, doing: str) -> None:
+        """Send a call that names what was made a moment ago. Raises AwsError."""
+        for tries_left in reversed(range(PATIENT_TRIES)):
+            try:
+                self.account.send(call, doing)
+                return
+            except AwsError as error:
+                if not is_missing(error) or not tries_left:
+                    raise
+                time.sleep(poll_seconds())
+
+    def undo_later(self, call: Call) -> None:
+        """What takes back something that was just made."""
+        self._undo.append(call)
+
+    def undo(self) -> None:
+        """Remove what this deployment has made, last things first; what is in use stays."""
+        if self.is_kept:
+            return
+        while self._undo:
+            call = self._undo.pop()
+            try:
+                self.account.find(call, call.operation)
+                if call.operation == "DeleteEndpoint":
+                    self.follower.until_gone()
+            except AwsError as error:
+                say(f"note:    it stays: {error}", to=self.echo)
+
+    def _make_config(self) -> None:
+        """A configuration of this name says the same, save perhaps the weights."""
+        name = self.plan.config_name
+        looked = sagemaker_call("DescribeEndpointConfig", EndpointConfigName=name)
+        found = self.account.find(looked, f"configuration {name}")
+        removal = sagemaker_call("DeleteEndpointConfig", EndpointConfigName=name)
+        if found is not None:
+            if weights_of(found) == weights_of(self.plan.config.parameters):
+                return
+            self.account.find(removal, f"configuration {name}")
+        self.patiently(self.plan.config, f"configuration {name}")
+        self._undo.append(removal)
+
+    def _exists(self, operation: str, **parameters: str) -> bool:
+        name = next(iter(parameters.values()))
+        return self.account.find(sagemaker_call(operation, **parameters), name) is not None
+
+
+def weights_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """Variant -> weight of a configuration's request or description."""
+    return {
+        str(one["VariantName"]): float(one.get("InitialVariantWeight", 1.0))
+        for one in config["ProductionVariants"]
+    }

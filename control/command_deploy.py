@@ -1,0 +1,168 @@
+"""`kennel deploy`: an endpoint in SageMaker, from its description to the first answer."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from control.aws.account import Account
+from control.aws.call import calls_json
+from control.aws.endpoint.deploying import Deployed, deploy, previous_call, roll_back
+from control.aws.endpoint.deployment import DeploymentOverrides, DeploymentSpec, read_deployment
+from control.aws.endpoint.following import Follower
+from control.aws.endpoint.plan import EndpointPlan, costs_of, plan_endpoint
+from control.aws.endpoint.work import Work
+from control.aws.money import as_json
+from control.parser import Command, Parser, add_output_format
+from control.terminal import complain, say, say_json
+
+INTERRUPTED = 130  # as the command line has it
+
+
+def deploy_model(arguments: argparse.Namespace) -> int:
+    """Exit code 0 when the endpoint is as the file says."""
+    spec = read_deployment(arguments.deployment, _overrides(arguments))
+    echo = sys.stderr if arguments.output == "json" else sys.stdout
+    account = Account()
+    plan = plan_endpoint(spec, account)
+    work = _work(account, plan, arguments, echo)
+    if arguments.show:
+        say_json(calls_json(_shown(work, arguments)))
+        return 0
+    try:
+        if arguments.roll_back:
+            done = roll_back(work)
+        else:
+            done = deploy(work, is_update=arguments.update)
+    except KeyboardInterrupt:
+        say("", to=sys.stderr)
+        complain(
+            f"stopped waiting; endpoint {spec.name} goes on in AWS: `{work.follower.look_again}` "
+            f"looks again, `kennel cleanup {spec.name}` removes it"
+        )
+        return INTERRUPTED
+    if arguments.output == "json":
+        say_json(
+            {
+                **done.to_json(),
+                "region": account.region,
+                "ttl_hours": spec.ttl_hours or None,
+                "costs": as_json(costs_of(spec)),
+            }
+        )
+    else:
+        say("\n".join(deployed_lines(spec, done)))
+    return 0
+
+
+def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
+    """How it ended, and the next commands."""
+    meanings = {
+        "created": "answers",
+        "updated": "answers with the new configuration",
+        "weights": "has its new weights",
+        "unchanged": "is as the file says; nothing was changed",
+        "rolled back": "answers with the configuration before",
+    }
+    lines = [f"endpoint {spec.name} {meanings[done.change]}"]
+    variants = done.to_json()["variants"]
+    if len(variants) > 1:
+        total = sum(one["weight"] or 0 for one in variants) or 1
+        shares = (f"{one['name']} {(one['weight'] or 0) / total:.0%}" for one in variants)
+        lines.append(f"traffic: {', '.join(shares)}")
+    if spec.ttl_hours:
+        lines.append(f"expires: {spec.ttl_hours:g} h after it was made or changed; ttl_hours says so")
+    else:
+        lines.append("expires: never: it costs until it is deleted")
+    target = " --target-model MODEL" if spec.multi_model else ""
+    lines.append(f"next:    kennel predict PICTURE --endpoint {spec.name}{target}")
+    if done.change == "updated":
+        lines.append(f"         kennel deploy {spec.path} --roll-back")
+    lines.append(f"         kennel cleanup {spec.name}")
+    return lines
+
+
+def _shown(work: Work, arguments: argparse.Namespace) -> list:
+    if not arguments.roll_back:
+        return work.plan.calls(is_update=arguments.update)
+    current = work.follower.describe()
+    return [previous_call(work, current)] if current else []
+
+
+def _work(
+    account: Account, plan: EndpointPlan, arguments: argparse.Namespace, echo: TextIO
+) -> Work:
+    name = plan.spec.name
+    given = f" --name {name}" if arguments.name else ""
+    follower = Follower(
+        account=account,
+        name=name,
+        look_again=f"kennel deploy {arguments.deployment}{given}",
+        echo=echo,
+    )
+    return Work(
+        account=account,
+        plan=plan,
+        follower=follower,
+        echo=echo,
+        is_yes=arguments.yes,
+        is_kept=arguments.keep,
+    )
+
+
+def _overrides(arguments: argparse.Namespace) -> DeploymentOverrides:
+    return DeploymentOverrides(
+        name=arguments.name,
+        bundle=arguments.bundle,
+        instance_type=arguments.instance_type,
+        instance_count=arguments.instance_count,
+        ttl_hours=arguments.ttl_hours,
+    )
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "deployment", metavar="DEPLOYMENT.toml", type=Path, help="the deployment's description"
+    )
+    parser.add_argument("--name", help="the endpoint's name instead of the one in the file")
+    parser.add_argument(
+        "--bundle",
+        metavar="BUNDLE",
+        help="instead of the file's: a run, a bundle, a model.tar.gz, or one in S3",
+    )
+    parser.add_argument("--instance-type", metavar="TYPE", help="e.g. ml.m5.large")
+    parser.add_argument("--instance-count", metavar="N", type=int, help="machines of each variant")
+    parser.add_argument(
+        "--ttl-hours", metavar="H", type=float, help="until it is deleted; 0: until you do"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="the endpoint must exist; with --show: the update"
+    )
+    parser.add_argument(
+        "--roll-back",
+        action="store_true",
+        help="give the endpoint the configuration that it had before",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave what was made in AWS when it fails"
+    )
+    parser.add_argument("--yes", action="store_true", help="agree to what it costs")
+    parser.add_argument(
+        "--show", action="store_true", help="print the requests to AWS, and stop there"
+    )
+    add_output_format(parser)
+
+
+DEPLOY = Command(
+    name="deploy",
+    help="serve a model behind an endpoint in SageMaker",
+    description="Upload a bundle, make an endpoint of it, wait until it answers; the same command\n"
+    "again changes what differs. It says what it costs first, and when it is deleted.",
+    examples=(
+        "kennel deploy jobs/dogs_endpoint.toml --show",
+        "kennel deploy jobs/dogs_endpoint.toml --bundle runs/0001-dogs",
+        "kennel deploy jobs/dogs_endpoint.toml --roll-back",
+    ),
+    add_arguments=_add_arguments,
+    run=deploy_model,
+)
