@@ -56,7 +56,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.attach or arguments.stop:
         return _look_after(arguments, echo)
     if arguments.job is None:
-        raise UsageError("which job? give a JOB.toml; see `kennel run --help`")
+        raise UsageError(
+            "the following arguments are required: JOB.toml; see `kennel run --help`"
+        )
     if place_of(arguments, (*PLACES, *RUNNERS)) in RUNNERS:
         return _run_in_aws(arguments, echo)
     return _run_here(arguments, echo)

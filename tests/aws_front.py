@@ -45,6 +45,7 @@ class Aws:
     _failures: dict[str, deque[tuple[str, str, int]]] = field(default_factory=dict)
     _answers: dict[str, Answer] = field(default_factory=dict)
     _stages: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
+    _after: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     _runtime: str = ""
 
     def fail(self, operation: str, code: str, message: str = "", *, status: int = 400, times: int = 1) -> None:
@@ -59,6 +60,10 @@ class Aws:
     def stages(self, operation: str, *changes: dict[str, Any]) -> None:
         """Change moto's answers: the first by the first change, ... and the last one stays."""
         self._stages[operation] = deque(changes)
+
+    def after(self, operation: str, act: Callable[[dict[str, Any]], object]) -> None:
+        """Let `act` happen once moto has answered a call, before its caller hears of it."""
+        self._after[operation] = act
 
     def serve_endpoints(self, url: str) -> None:
         """InvokeEndpoint asks this server: /invocations, or /models/NAME/invoke with a target."""
@@ -247,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {name: value for name, value in answer.getheaders() if name.lower() not in DROPPED}
         length = answer.getheader("Content-Length")
         connection.close()
+        if operation in front._after and answer.status == 200:
+            front._after[operation](_json(body))
         changes = front._stages.get(operation)
         if changes and answer.status == 200:
             change = changes.popleft() if len(changes) > 1 else changes[0]
