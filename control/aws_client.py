@@ -6,6 +6,7 @@ imported when a client is made: it takes a third of a second that other commands
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from contract.errors import HostError, UsageError
@@ -60,6 +61,17 @@ def aws_client(service: str, connections: int = 10) -> Any:
     )
     with aws_errors(f"{service} cannot be used"):
         return boto3.client(service, config=limits)
+
+
+def credentials_end() -> datetime | None:
+    """When the credentials that boto3 finds end; None when they do not, or nobody says."""
+    import boto3
+
+    with aws_errors("credentials cannot be read"):
+        found = boto3.Session().get_credentials()
+    # boto3 tells it nowhere else; without the attribute we know less, and nothing fails.
+    end = getattr(found, "_expiry_time", None)
+    return end if isinstance(end, datetime) else None
 
 
 @contextmanager

@@ -1,28 +1,78 @@
-"""`kennel doctor`: what this machine has, in one paste for a bug report."""
+"""`kennel doctor`: what this machine has, and what has to be done before a file can run."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+from control.aws.house.check import Check, note
 from control.machine import facts
-from control.parser import Command, add_output_format
+from control.parser import Command, Parser, add_output_format
 from control.terminal import say, say_json
+
+WORDS = {True: "fine", False: "to do", None: "note"}
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Always 0: it reports, it does not judge."""
-    found = facts()
+    """0 when everything is fine, 1 when something must be done."""
+    from control.aws.house.examine import examine  # every reader of every file comes with it
+
+    known = facts()
+    checks = examine(known, arguments.file, arguments.pictures)
+    to_do = sum(check.is_ok is False for check in checks)
     if arguments.output == "json":
-        say_json(found)
-        return 0
-    width = max(map(len, found))
-    say("\n".join(f"{name.ljust(width)}  {value}" for name, value in found.items()))
-    return 0
+        every = [*(note(name, value) for name, value in known.items()), *checks]
+        say_json([check.to_json() for check in every])
+        return 1 if to_do else 0
+    if not arguments.file:
+        width = max(map(len, known))
+        say("\n".join(f"{name.ljust(width)}  {value}" for name, value in known.items()))
+        say()
+    say("\n".join(_lines(checks)))
+    say(f"{to_do} to do" if to_do else "nothing to do")
+    return 1 if to_do else 0
+
+
+def _lines(checks: Sequence[Check]) -> list[str]:
+    width = max(len(check.check) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(f"{WORDS[check.is_ok]:5}  {check.check.ljust(width)}  {check.said}")
+        if check.remedy:
+            lines.append(f"{'':5}  {'':{width}}  -> {check.remedy}")
+    return lines
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "file",
+        metavar="FILE.toml",
+        nargs="?",
+        type=Path,
+        help="a job, a study or a deployment: what it needs in AWS is looked at, too",
+    )
+    parser.add_argument(
+        "--pictures",
+        metavar="DIR",
+        type=Path,
+        help="a folder of what would be sent: files above the endpoint's limit are counted",
+    )
+    add_output_format(parser)
 
 
 DOCTOR = Command(
     name="doctor",
-    help="say what this machine has: versions, chips, memory, disk",
-    description="Print versions, processors, memory, disk, GPU and Docker, for a bug report.",
-    examples=("kennel doctor", "kennel doctor -o json"),
-    add_arguments=add_output_format,
+    help="say what this machine has, and what has to be done before a file can run",
+    description=(
+        "Print versions, processors, memory, disk, GPU and Docker, for a bug report, then what is\n"
+        "fine and what must be done. With a file: credentials, region, roles, quotas, images, CUDA\n"
+        "against host image, bundles, data and buckets, each line fine, or with what to do."
+    ),
+    examples=(
+        "kennel doctor",
+        "kennel doctor -o json",
+        "kennel doctor jobs/dogs.toml",
+        "kennel doctor jobs/digits.toml --pictures pictures",
+    ),
+    add_arguments=_add_arguments,
     run=doctor,
 )

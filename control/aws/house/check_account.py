@@ -1,0 +1,71 @@
+"""Checks of the account: who asks, until when, where, and the roles that do the work."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from control.aws.account import Account
+from control.aws.house.check import Check, fine, looked, wrong
+from control.aws.house.roles import iam
+from control.aws.house.wanted import EC2, Wanted
+from control.aws_client import credentials_end
+from control.terminal import duration
+
+SOON_SECONDS = 15 * 60
+
+
+def account_checks(account: Account) -> list[Check]:
+    """Credentials and region. Raises UsageError: there are no credentials."""
+    who = fine("credentials", f"{account.caller}{_until()}")
+    end = credentials_end()
+    if end and (end - datetime.now(UTC)).total_seconds() < SOON_SECONDS:
+        who = wrong("credentials", f"{account.caller}{_until()}", "aws sso login")
+    return [who, fine("region", account.region)]
+
+
+def role_checks(account: Account, wanted: Wanted) -> list[Check]:
+    """Each role exists and trusts the service that takes it."""
+    found = []
+    for role, service in wanted.roles:
+        found += looked("role", lambda role=role, service=service: _role(account, role, service))  # type: ignore[misc]
+    return found
+
+
+def _until() -> str:
+    end = credentials_end()
+    if end is None:
+        return ""
+    left = (end - datetime.now(UTC)).total_seconds()
+    return f", valid for {duration(left)}" if left > 0 else ", expired"
+
+
+def _role(account: Account, role: str, service: str) -> Check:
+    name = role.rpartition("/")[2]
+    if service == EC2:
+        call = iam("GetInstanceProfile", InstanceProfileName=name)
+        profile = account.find(call, f"instance profile {name}")
+        if profile is None:
+            return wrong("role", f"instance profile {name} does not exist", "kennel iam create")
+        if not profile["InstanceProfile"]["Roles"]:
+            return wrong("role", f"instance profile {name} holds no role", "kennel iam create")
+        name = str(profile["InstanceProfile"]["Roles"][0]["RoleName"])
+    said = account.find(iam("GetRole", RoleName=name), f"role {name}")
+    if said is None:
+        return wrong("role", f"{name} does not exist", "kennel iam create")
+    if not trusts(said["Role"].get("AssumeRolePolicyDocument", {}), service):
+        return wrong("role", f"{name} does not trust {service}", "kennel iam create")
+    return fine("role", f"{name}, which {service} may take")
+
+
+def trusts(policy: Mapping[str, Any], service: str) -> bool:
+    """Whether a trust policy lets this service take the role; conditions are not looked at."""
+    statements = policy.get("Statement", [])
+    for one in statements if isinstance(statements, list) else [statements]:
+        principal = one.get("Principal", {})
+        names = principal.get("Service", []) if isinstance(principal, Mapping) else []
+        named = [names] if isinstance(names, str) else names
+        actions = one.get("Action", [])
+        taken = [actions] if isinstance(actions, str) else actions
+        if one.get("Effect") == "Allow" and service in named and "sts:AssumeRole" in taken:
+            return True
+    return False

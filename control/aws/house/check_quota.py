@@ -1,0 +1,122 @@
+"""Checks of quotas: how many machines of a type the account may have now, and how to ask for more."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.endpoint.host_image import has_gpu
+from control.aws.house.check import Check, fine, looked, note, wrong
+from control.aws.house.wanted import Use, Wanted
+from control.aws.prices import price_per_hour
+
+SUGGESTED = 5  # types that are allowed now
+SUFFIXES: dict[Use, str] = {
+    "training": " for training job usage",
+    "spot training": " for spot training job usage",
+    "endpoint": " for endpoint usage",
+    "transform": " for transform job usage",
+}
+# In processors, by the letter that a type begins with. Source: EC2 user guide, instance type
+# quotas; each is for on demand, then for spot.
+EC2_QUOTAS = {"g": ("L-DB2E81BA", "L-3819A6DF"), "p": ("L-417A185B", "L-7212CCBC")}
+EC2_STANDARD = ("L-1216C47A", "L-34B43A08")
+
+
+class Quota(NamedTuple):
+    """What Service Quotas says of one."""
+
+    value: float
+    code: str
+
+
+def quota_checks(account: Account, wanted: Wanted) -> list[Check]:
+    """Whether each type is allowed as often as the file wants it. What runs now is not counted."""
+    found: list[Check] = []
+    in_sagemaker = {key: count for key, count in wanted.machines.items() if key[1] in SUFFIXES}
+    if in_sagemaker:
+        found += looked("quota", lambda: _sagemaker(account, in_sagemaker))
+    for (kind, use), count in wanted.machines.items():
+        if use not in SUFFIXES:
+            found += looked(
+                "quota",
+                lambda kind=kind, use=use, count=count: _ec2(account, kind, use, count),  # type: ignore[misc]
+            )
+    return found
+
+
+def _sagemaker(account: Account, machines: Mapping[tuple[str, Use], int]) -> Iterable[Check]:
+    quotas = _listed(account, "ListServiceQuotas")
+    names = {f"{kind}{SUFFIXES[use]}" for kind, use in machines}
+    if not names <= quotas.keys():  # those that were never changed may be among the defaults alone
+        quotas = {**_listed(account, "ListAWSDefaultServiceQuotas"), **quotas}
+    for (kind, use), count in machines.items():
+        name = f"{kind}{SUFFIXES[use]}"
+        quota = quotas.get(name)
+        if quota is None:
+            yield note("quota", f"{name}: Service Quotas does not know it: check the type's name")
+        elif quota.value >= count:
+            yield fine("quota", f"{name}: {quota.value:g}, {count} wanted")
+        else:
+            instead = _allowed(quotas, kind, use, count)
+            yield wrong(
+                "quota",
+                f"{name}: {quota.value:g}, {count} wanted"
+                + (f"; allowed now: {instead}" if instead else ""),
+                _ask_for(account, "sagemaker", quota.code, count),
+            )
+
+
+def _listed(account: Account, operation: str) -> dict[str, Quota]:
+    call = Call(
+        service="service-quotas", operation=operation, parameters={"ServiceCode": "sagemaker"}
+    )
+    return {
+        str(one["QuotaName"]): Quota(float(one["Value"]), str(one["QuotaCode"]))
+        for one in account.pages(call, "Quotas", "quotas")
+        if "Value" in one
+    }
+
+
+def _allowed(quotas: Mapping[str, Quota], kind: str, use: Use, count: int) -> str:
+    """Types of the same sort, with a GPU or without, cheapest first."""
+    suffix = SUFFIXES[use]
+    billed = {"endpoint": "hosting", "transform": "transform"}.get(use, "training")
+    found = []
+    for name, quota in quotas.items():
+        other = name.removesuffix(suffix)
+        price = price_per_hour(other, billed) if name.endswith(suffix) else None  # type: ignore[arg-type]
+        if price is not None and quota.value >= count and has_gpu(other) == has_gpu(kind):
+            found.append((price, other, quota.value))
+    return ", ".join(
+        f"{other} ({value:g}, ${price:g} an hour)" for price, other, value in sorted(found)[:SUGGESTED]
+    )
+
+
+def _ec2(account: Account, kind: str, use: Use, count: int) -> Check:
+    on_demand, spot = EC2_QUOTAS.get(kind[:1], EC2_STANDARD)
+    code = spot if use == "spot ec2" else on_demand
+    call = Call(
+        service="ec2", operation="DescribeInstanceTypes", parameters={"InstanceTypes": [kind]}
+    )
+    types: list[Any] = account.send(call, f"instance type {kind}")["InstanceTypes"]
+    wanted = count * int(types[0]["VCpuInfo"]["DefaultVCpus"])
+    call = Call(
+        service="service-quotas",
+        operation="GetServiceQuota",
+        parameters={"ServiceCode": "ec2", "QuotaCode": code},
+    )
+    quota = account.send(call, "quotas of EC2")["Quota"]
+    said = f"{quota['QuotaName']}: {quota['Value']:g} processors, {wanted} wanted for {kind}"
+    if quota["Value"] >= wanted:
+        return fine("quota", said)
+    return wrong("quota", said, _ask_for(account, "ec2", code, wanted))
+
+
+def _ask_for(account: Account, service: str, code: str, wanted: float) -> str:
+    return (
+        "aws service-quotas request-service-quota-increase "
+        f"--service-code {service} --quota-code {code} --desired-value {math.ceil(wanted)} "
+        f"--region {account.region}"
+    )

@@ -1,0 +1,58 @@
+"""Examine: every check that a machine, an account and a file call for, in the order of the work."""
+
+from pathlib import Path
+
+from contract.errors import KennelError, UsageError
+from control.aws.account import Account
+from control.aws.house.check import Check, note, wrong
+from control.aws.house.check_account import account_checks, role_checks
+from control.aws.house.check_data import bundle_checks, data_checks, payload_check
+from control.aws.house.check_image import image_checks
+from control.aws.house.check_machine import machine_checks
+from control.aws.house.check_quota import quota_checks
+from control.aws.house.wanted import Wanted, read_wanted
+from control.aws_client import AwsError
+
+
+def examine(known: dict[str, str], path: Path | None, pictures: Path | None) -> list[Check]:
+    """What is fine, and what has to be done first.
+
+    Without a file AWS is a matter of notes: this machine may never go there.
+
+    Args:
+        known: facts about this machine.
+        pictures: a folder of what would be sent to the endpoint.
+
+    Raises SpecError and its like: the file itself is wrong, and says where.
+    """
+    wanted = read_wanted(path) if path else Wanted()
+    needs_aws = bool(wanted.machines or wanted.roles)
+    found = machine_checks(known, needs_aws=needs_aws)
+    if path and not needs_aws:
+        found.append(note("aws", f"{path} has no table [aws]: it runs here"))
+    account = Account()
+    try:
+        in_aws = account_checks(account) if needs_aws or not path else []
+    except AwsError as error:
+        in_aws, needs_aws = [_unreachable("credentials", error, needs_aws)], False
+    except UsageError as error:
+        in_aws, needs_aws = [_unreachable("credentials", error, needs_aws)], False
+    except KennelError:  # no boto3, which the machine's checks have said
+        in_aws, needs_aws = [], False
+    found += in_aws
+    if needs_aws:
+        found += role_checks(account, wanted)
+        found += quota_checks(account, wanted)
+        found += image_checks(account, wanted)
+        found += data_checks(account, wanted)
+    else:
+        found += bundle_checks(wanted)
+    if pictures:
+        found.append(payload_check(pictures, wanted.payload_mb or 6))
+    return found
+
+
+def _unreachable(check: str, error: KennelError, needs_aws: bool) -> Check:
+    if needs_aws:
+        return wrong(check, str(error), "aws configure, or aws sso login")
+    return note(check, f"nothing in AWS now: {error}")
