@@ -16,6 +16,7 @@ from control.command_data import DATA
 from control.command_debug import DEBUG
 from control.command_demo import DEMO
 from control.command_doctor import DOCTOR
+from control.command_models import MODELS
 from control.command_predict import PREDICT
 from control.command_list import LIST
 from control.command_report import REPORT
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     SERVE,
     PREDICT,
     TRANSFORM,
+    MODELS,
     DATA,
     DEBUG,
     REPORT,

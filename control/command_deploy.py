@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from contract.errors import UsageError
 from control.aws.account import Account
 from control.aws.call import calls_json
 from control.aws.endpoint.deploying import Deployed, deploy, previous_call, roll_back
 from control.aws.endpoint.deployment import DeploymentOverrides, DeploymentSpec, read_deployment
 from control.aws.endpoint.following import Follower
 from control.aws.endpoint.plan import EndpointPlan, costs_of, plan_endpoint
+from control.aws.endpoint.transform_report import run_transform, transform_calls_of
 from control.aws.endpoint.work import Work
 from control.aws.money import as_json
 from control.parser import Command, Parser, add_output_format
@@ -22,6 +24,8 @@ INTERRUPTED = 130  # as the command line has it
 def deploy_model(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the endpoint is as the file says."""
     spec = read_deployment(arguments.deployment, _overrides(arguments))
+    if spec.kind == "batch":
+        return _transform(spec, arguments)
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     account = Account()
     plan = plan_endpoint(spec, account)
@@ -80,6 +84,19 @@ def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
         lines.append(f"         kennel deploy {spec.path} --roll-back")
     lines.append(f"         kennel cleanup {spec.name}")
     return lines
+
+
+def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:
+    """A batch transform has no endpoint: it runs, and its answers are fetched."""
+    for flag in ("update", "roll_back", "keep"):
+        if getattr(arguments, flag):
+            raise UsageError(f'--{flag.replace("_", "-")}: kind = "batch" makes no endpoint')
+    account = Account()
+    if arguments.show:
+        say_json(calls_json(transform_calls_of(spec, account)))
+        return 0
+    is_json = arguments.output == "json"
+    return run_transform(spec, account, is_yes=arguments.yes, as_json=is_json)
 
 
 def _shown(work: Work, arguments: argparse.Namespace) -> list:

@@ -129,23 +129,29 @@ class S3Input:
 
     def __init__(self, s3: S3, folder: S3Uri, listed: list[bytes] | None = None) -> None:
         self.left_out: Counter[str] = Counter()
-        self._s3, self._folder, self._listed = s3, folder, listed
+        self.folder = folder
+        self.num_hidden = self.largest_bytes = 0  # of what was listed so far
+        self._s3, self._listed = s3, listed
 
     def names(self) -> Iterator[bytes]:
         """Keys without the folder's, in S3's order."""
         if self._listed is not None:
             yield from self._listed
             return
-        for key in self._s3.list(self._folder):
-            name = key[len(self._folder.key) :].encode()
-            hidden = any(part.startswith(b".") for part in name.split(b"/"))
-            if name and not name.endswith(b"/") and not hidden and _is_picture(name, self.left_out):
+        for item in self._s3.objects(self.folder):
+            name = item.key[len(self.folder.key) :].encode()
+            if not name or name.endswith(b"/"):  # what consoles make in the place of a folder
+                continue
+            if any(part.startswith(b".") for part in name.split(b"/")):
+                self.num_hidden += 1
+            elif _is_picture(name, self.left_out):
+                self.largest_bytes = max(self.largest_bytes, item.num_bytes)
                 yield name
 
     def read(self, name: bytes) -> bytes:
         """The object's bytes. Raises AwsError when S3 cannot be asked at all."""
         try:
-            return self._s3.read(self._folder.join(name.decode()))
+            return self._s3.read(self.folder.join(name.decode()))
         except AwsError as error:
             if error.code in OBJECT_CODES:
                 raise ImageError(f"it cannot be read: S3 says {error.code}") from None

@@ -65,6 +65,7 @@ def deploy(work: Work, *, is_update: bool = False) -> Deployed:
     if current["EndpointStatus"] == "Creating":
         return _go_on(work)
     current = _settled(work, current)
+    work.publish_models()
     done = update(work, current)
     return Deployed(change=done.change, answer=done.answer)
 

@@ -1,6 +1,6 @@
 """EndpointPlan: every request of a deployment, in the order in which they are sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,8 @@ from control.aws.endpoint.artifact import Artifact, artifact_of
 from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.host_image import image_of
 from control.aws.endpoint.image import complete_image
+from control.aws.endpoint.model_store import ModelStore
+from control.aws.endpoint.publish import Publication, publications
 from control.aws.endpoint.options import Serverless
 from control.aws.endpoint.request import (
     Resolved,
@@ -34,7 +36,7 @@ class EndpointPlan:
 
     spec: DeploymentSpec
     artifacts: tuple[Artifact, ...]  # local bundles, uploaded first
-    publishing: tuple[Call, ...] = ()  # a multi-model endpoint's uploads, for --show
+    publications: tuple[Publication, ...] = ()  # models of a multi-model endpoint
     models: tuple[Call, ...]
     config: Call
     alarms: tuple[Call, ...]
@@ -53,7 +55,7 @@ class EndpointPlan:
         """What --show prints: for an endpoint that is new, or for one that exists."""
         return [
             *(artifact.call for artifact in self.artifacts),
-            *self.publishing,
+            *(one.call for one in self.publications),
             *self.models,
             self.config,
             *self.alarms,
@@ -63,9 +65,7 @@ class EndpointPlan:
         ]
 
 
-def plan_endpoint(
-    spec: DeploymentSpec, account: Account, publishing: Sequence[Call] = ()
-) -> EndpointPlan:
+def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     """Everything that is asked for. Local bundles are read; AWS is asked for short names only.
 
     Raises UsageError, BundleError: a bundle is missing or damaged. HostError, AwsError.
@@ -83,7 +83,7 @@ def plan_endpoint(
     return EndpointPlan(
         spec=spec,
         artifacts=artifacts,
-        publishing=tuple(publishing),
+        publications=_publications(spec, account),
         models=tuple(model_calls(spec, resolved)),
         config=config,
         alarms=tuple(alarm_calls(spec)),
@@ -142,6 +142,13 @@ def _data_of(spec: DeploymentSpec) -> tuple[tuple[Artifact, ...], dict[str, str]
         else:
             data[variant.name] = str(variant.bundle or spec.multi_model.prefix)
     return tuple(artifacts.values()), data
+
+
+def _publications(spec: DeploymentSpec, account: Account) -> tuple[Publication, ...]:
+    if not spec.multi_model:
+        return ()
+    store = ModelStore(account, spec.multi_model.prefix)
+    return tuple(publications(store, spec.multi_model.models))
 
 
 def _images(spec: DeploymentSpec, account: Account) -> Iterator[tuple[Variant, str]]:

@@ -7,6 +7,7 @@ from contract.errors import SpecError
 from control.aws.call import Call, Request
 from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.host_image import Version, cuda_of, fits, has_gpu, has_local_disk
+from control.aws.endpoint.request import Resolved, model_calls
 from control.aws.endpoint.transform_spec import TransformSpec
 from control.aws.tags import Tags
 from control.s3 import S3Uri
@@ -22,19 +23,18 @@ AMIS: dict[str, Version] = {
 }
 
 
-def request_for_transform_job(spec: DeploymentSpec, name: str, model: str) -> Request:
+def request_for_transform_job(spec: DeploymentSpec, name: str) -> Request:
     """For CreateTransformJob.
 
     Args:
-        name: of the job, never used before; its answers go below a folder of that name.
-        model: a model's name in SageMaker.
+        name: of the job and of its model, never used before; also of the folder of its answers.
 
     Raises SpecError: no driver of batch transform's fits the image's CUDA.
     """
-    transform = _transform_of(spec)
+    transform = transform_of(spec)
     request: Request = {
         "TransformJobName": name,
-        "ModelName": model,
+        "ModelName": name,
         "MaxPayloadInMB": transform.max_payload_mb,
         "BatchStrategy": transform.strategy,
         "ModelClientConfig": {
@@ -58,10 +58,16 @@ def request_for_transform_job(spec: DeploymentSpec, name: str, model: str) -> Re
     return request
 
 
-def transform_call(spec: DeploymentSpec, name: str, model: str) -> Call:
-    """As `request_for_transform_job`."""
-    request = request_for_transform_job(spec, name, model)
-    return Call(service="sagemaker", operation="CreateTransformJob", parameters=request)
+def transform_calls(spec: DeploymentSpec, resolved: Resolved, name: str) -> list[Call]:
+    """A model for this job alone, and the job; both have its name. Raises SpecError."""
+    (made,) = model_calls(spec, resolved)
+    tags = Tags(name=spec.name, kind=KIND, more=spec.place.tags).as_list()
+    model = {**made.parameters, "ModelName": name, "Tags": tags}
+    job = request_for_transform_job(spec, name)
+    return [
+        Call(service="sagemaker", operation="CreateModel", parameters=model),
+        Call(service="sagemaker", operation="CreateTransformJob", parameters=job),
+    ]
 
 
 def manifest_call(transform: TransformSpec, name: str, manifest: bytes) -> Call:
@@ -89,7 +95,7 @@ def manifest_of(transform: TransformSpec, name: str) -> S3Uri:
     return transform.output.join(f"{name}-{MANIFEST_NAME}")
 
 
-def _transform_of(spec: DeploymentSpec) -> TransformSpec:
+def transform_of(spec: DeploymentSpec) -> TransformSpec:
     assert isinstance(spec.transform, TransformSpec), "read_deployment refuses a batch without"
     return spec.transform
 

@@ -9,7 +9,9 @@ from control.aws.account import Account, is_missing
 from control.aws.call import Call
 from control.aws.endpoint.artifact import upload
 from control.aws.endpoint.following import Follower
+from control.aws.endpoint.model_store import ModelStore
 from control.aws.endpoint.plan import EndpointPlan
+from control.aws.endpoint.publish import publish
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
@@ -43,12 +45,23 @@ class Work:
             is_new = upload(self.account, artifact)
             what = "uploaded" if is_new else "is there already"
             say(f"model:   {artifact.uri} {what}", to=self.echo)
+        self.publish_models()
         for call in self.plan.models:
             name = call.parameters["ModelName"]
             if not self._exists("DescribeModel", ModelName=name):
                 self.account.send(call, f"model {name}")
                 self._undo.append(sagemaker_call("DeleteModel", ModelName=name))
         self._make_config()
+
+    def publish_models(self) -> None:
+        """Of a multi-model endpoint: those that the file names. They are never taken back."""
+        spec, wanted = self.plan.spec.multi_model, self.plan.publications
+        if not spec or not wanted:
+            return
+        store = ModelStore(self.account, spec.prefix)
+        for name, is_new in publish(self.account, store, wanted).items():
+            what = "uploaded" if is_new else "is there already"
+            say(f"model:   {store.uri(name)} {what}", to=self.echo)
 
     def make_alarms(self, *, is_undone: bool) -> None:
         """Those that roll an update back; making them again changes nothing."""

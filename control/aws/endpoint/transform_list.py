@@ -1,0 +1,76 @@
+"""TransformList: what the input of a batch transform holds, looked at before anything is billed."""
+
+import json
+from collections.abc import Iterator
+
+from contract.errors import UsageError
+from control.aws.endpoint.transform_spec import TransformSpec
+from control.s3 import S3
+from control.transform_input import S3Input, find_input
+from control.transform_plan import write_plan
+from control.transform_results import State, TransformFolder, TransformJob
+
+MIB = 1024 * 1024  # SageMaker's MB
+CONNECTIONS = 10
+
+
+def list_objects(
+    transform: TransformSpec, s3: S3, folder: TransformFolder, job: TransformJob
+) -> State:
+    """Write down the names of all objects in the input; the state of a job that has none answered.
+
+    Raises UsageError: nothing is there, or something that the job would fail for. AwsError.
+    """
+    pictures = pictures_of(transform)
+    is_one_each = transform.split == "None"
+    total = 0
+    for total in write_plan(folder.plan, pictures.names() if is_one_each else _all(transform, s3)):
+        pass
+    if is_one_each:
+        _check(transform, pictures)
+    if not total:
+        raise UsageError(f"{transform.input} holds nothing to answer: check the address")
+    state = State(job=job, total=total, left_out=dict(pictures.left_out))
+    folder.begin(state)
+    return state
+
+
+def pictures_of(transform: TransformSpec) -> S3Input:
+    """The input, as the local transform reads it. Raises UsageError, AwsError."""
+    found = find_input(str(transform.input), CONNECTIONS)
+    assert isinstance(found, S3Input)
+    return found
+
+
+def manifest_of_names(transform: TransformSpec, names: Iterator[bytes]) -> bytes:
+    """SageMaker's ManifestFile: the prefix, then the names below it."""
+    listed = [{"prefix": str(transform.input)}, *(name.decode() for name in names)]
+    return json.dumps(listed).encode()
+
+
+def _all(transform: TransformSpec, s3: S3) -> Iterator[bytes]:
+    """Files of records, whatever they are called."""
+    if not transform.input.key.endswith("/"):
+        yield from pictures_of(transform).names()
+        return
+    for key in s3.list(transform.input):
+        if name := key[len(transform.input.key) :]:
+            yield name.encode()
+
+
+def _check(transform: TransformSpec, pictures: S3Input) -> None:
+    """SageMaker sends all that is below the prefix, and calls a job failed for one refusal."""
+    strangers = sum(pictures.left_out.values()) + pictures.num_hidden
+    if strangers and not transform.is_only_pictures:
+        kinds = [*pictures.left_out, *["hidden"] * bool(pictures.num_hidden)]
+        raise UsageError(
+            f"{transform.input} holds {strangers:,} objects that are no pictures by name "
+            f"({', '.join(kinds[:5])}): SageMaker sends them, too, and calls the job failed: say "
+            "only_pictures = true in [transform], and a manifest leaves them out"
+        )
+    if pictures.largest_bytes > transform.max_payload_mb * MIB:
+        raise UsageError(
+            f"{transform.input} holds a picture of {pictures.largest_bytes:,} bytes: expected at "
+            f"most max_payload_mb = {transform.max_payload_mb}; set it to "
+            f"{-(-pictures.largest_bytes // MIB)}"
+        )
