@@ -168,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         service, operation = operation_of(self.command, self.path, self.headers, body)
         if operation:
             front.seen.append(
-                Seen(service=service, operation=operation, parameters=_json(body))
+                Seen(
+                    service=service, operation=operation, parameters=_json(body), path=self.path
+                )
             )
         if waiting := front._failures.get(operation):
             self._refuse(*waiting.popleft(), body=body)

@@ -25,7 +25,17 @@ ACTIONS = {
     "s3:CopyObject": "s3:PutObject",
     "s3:DeleteObjects": "s3:DeleteObject",
     "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:ListParts": "s3:ListMultipartUploadParts",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "sagemaker:ListTags": "sagemaker:ListTags",
+}
+# What a PUT of a bucket is about, by its query.
+BUCKET_PUTS = {
+    "publicAccessBlock": "PutPublicAccessBlock",
+    "encryption": "PutBucketEncryption",
+    "tagging": "PutBucketTagging",
 }
 
 
@@ -36,6 +46,7 @@ class Seen:
     service: str  # the signing name, which is the prefix of IAM's actions
     operation: str
     parameters: dict[str, Any]
+    path: str = ""  # of the request, with its query
 
     @property
     def action(self) -> str:
@@ -70,9 +81,13 @@ def _s3(method: str, path: str, headers: Any) -> str:
     is_object = bool(parts.path.strip("/").partition("/")[2])
     if not is_object:
         if method == "GET":
+            if "uploads" in query:
+                return "ListMultipartUploads"
             return "ListObjectsV2" if "list-type" in query or not query else "ListObjects"
         if method == "POST" and "delete" in query:
             return "DeleteObjects"
+        if method == "PUT" and (named := [word for word in query if word in BUCKET_PUTS]):
+            return BUCKET_PUTS[named[0]]
         return {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}[method]
     if "uploadId" in query:
         return {
