@@ -4,7 +4,7 @@ Credentials, region and AWS_ENDPOINT_URL are found by boto3 itself, in its usual
 imported when a client is made: it takes a third of a second that other commands need not wait for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,14 @@ from contract.errors import HostError, UsageError
 from control.aws_remedies import remedy_for
 
 CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
+READ_SECONDS = 70.0  # an endpoint's container has 60
 MOST_TRIES = 8  # of one call: throttling, broken connections and 5xx, with growing pauses
 REMEDY = "see `aws sts get-caller-identity`"
 TRANSIENT = frozenset({"", "InternalFailure", "InternalServerError", "ServiceUnavailable", "500"})
 TRANSIENT |= {"502", "503", "504", "RequestTimeout", "ServiceUnavailableException"}
 TRANSIENT |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
+# Of a ModelError: what the container said. Source: SageMaker runtime API reference.
+DETAILS = ("OriginalStatusCode", "OriginalMessage", "LogStreamArn")
 
 
 class AwsError(HostError):
@@ -27,11 +29,14 @@ class AwsError(HostError):
     Args (positional, kept in `args` so that the error pickles):
         message: what was done, and what AWS said.
         code: AWS's own word for it, e.g. NoSuchKey; empty when no answer came.
+        details: what else AWS's answer holds, e.g. OriginalMessage of a ModelError.
     """
 
-    def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message, code)
-        self.code = code
+    def __init__(
+        self, message: str, code: str = "", details: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, code, details)
+        self.code, self.details = code, dict(details or {})
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -90,7 +95,8 @@ def aws_errors(doing: str) -> Iterator[None]:
         code, words = str(said.get("Code", "")), " ".join(str(said.get("Message", "")).split())
         remedy = remedy_for(code, words)
         told = f"{doing}: AWS says {code}: {words}"
-        raise AwsError(f"{told}; {remedy}" if remedy else told, code) from None
+        more = {name: error.response[name] for name in DETAILS if name in error.response}
+        raise AwsError(f"{told}; {remedy}" if remedy else told, code, more) from None
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         raise UsageError(f"{doing}: {error}; {REMEDY}") from None
     except (exceptions.NoRegionError, exceptions.ParamValidationError) as error:

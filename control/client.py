@@ -69,7 +69,7 @@ def ask(url: str, picture: bytes) -> dict[str, Any]:
             raise RequestError(error.code, message_of(error.read(), error.code)) from None
     except OSError as error:
         raise _nobody(url, error) from None
-    return _prediction(body, url)
+    return prediction_of(body, url)
 
 
 def read_picture(path: Path) -> bytes:
@@ -112,7 +112,8 @@ def message_of(body: bytes, status: int) -> str:
         return f"the server answered {status}: {body[:200].decode('utf-8', 'replace')}"
 
 
-def _prediction(body: bytes, url: str) -> dict[str, Any]:
+def prediction_of(body: bytes, url: str) -> dict[str, Any]:
+    """The one prediction in an answer. Raises KennelError: `url` is no server of ours."""
     try:
         (prediction,) = json.loads(body)["predictions"]
         return {"label": prediction["label"], **prediction}
