@@ -9,12 +9,15 @@ from typing import Any, Protocol, TextIO
 from contract.errors import SpecError, UsageError
 from contract.job import JobResult
 from control.aws.call import Call, calls_json
+from control.aws.ec2.instance_request import without_script
+from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner, InstancePlan
 from control.aws.job.ending import bill_line
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
 from control.aws.money import Cost, agree
+from control.aws_place import AwsPlace
 from control.job_spec import NAME_PATTERN, JobSpec
 from control.parser import Parser
-from control.place import AWS, refuse
+from control.place import AWS, EC2, refuse
 from control.runs import LOG_NAME, RUNS, Run, find_run
 from control.terminal import say, say_json
 
@@ -54,8 +57,9 @@ class RunnerInAws(Protocol):
 # --on -> who runs it there; and the same by the kind that a run's run.json has.
 RUNNERS: Mapping[str, Callable[[TextIO], RunnerInAws]] = {
     AWS: lambda echo: SageMakerRunner(echo=echo),
+    EC2: lambda echo: Ec2Runner(echo=echo),
 }
-KINDS: Mapping[str, str] = {TRAINING_JOB: AWS}
+KINDS: Mapping[str, str] = {TRAINING_JOB: AWS, EC2_INSTANCE: EC2}
 
 
 def add_aws_flags(parser: Parser) -> None:
@@ -89,11 +93,26 @@ def place_on_top(arguments: argparse.Namespace, spec: JobSpec) -> JobSpec:
         "role": arguments.role,
     }
     given = {name: value for name, value in changes.items() if value is not None}
+    if arguments.on == EC2:
+        return _instance_on_top(spec, spec.aws, given)
     return replace(spec, aws=replace(spec.aws, **given))
 
 
-def show_calls(plan: PlanInAws) -> None:
-    """The exact requests, one JSON list."""
+def _instance_on_top(spec: JobSpec, aws: AwsPlace, given: Mapping[str, Any]) -> JobSpec:
+    """The same for a machine of one's own, which is described by [ec2]."""
+    if given.get("instance_count", 1) != 1:
+        raise UsageError("--instances: a job on EC2 has one machine; several need --on aws")
+    ours = {name: given[name] for name in ("instance_type", "spot", "role") if name in given}
+    image = {"image": given["image"]} if "image" in given else {}
+    return replace(spec, aws=replace(aws, **image), ec2=replace(spec.ec2, **ours))
+
+
+def show_calls(plan: PlanInAws, *, as_json: bool = True) -> None:
+    """The exact requests, one JSON list; for a person an instance's script below it."""
+    if isinstance(plan, InstancePlan) and not as_json:
+        say_json(calls_json(map(without_script, plan.calls)))
+        say(plan.script)
+        return
     say_json(calls_json(plan.calls))
 
 
@@ -105,7 +124,7 @@ def run_in_aws(arguments: argparse.Namespace, spec: JobSpec, echo: TextIO) -> Jo
     runner = RUNNERS[arguments.on](echo)
     plan = runner.plan(spec)
     if arguments.show:
-        show_calls(plan)
+        show_calls(plan, as_json=arguments.output == "json")
         return None
     agree(plan.costs, is_yes=bool(arguments.yes), to=echo)
     return runner.run(spec, plan=plan)

@@ -53,6 +53,11 @@ class Ec2Place:
     def __post_init__(self) -> None:
         if self.ami and self.ami_parameter:
             raise SpecError("ec2: give ami or ami_parameter, not both")
+        if not _TYPE.fullmatch(self.instance_type) or self.instance_type.startswith("ml."):
+            raise SpecError(
+                "ec2.instance_type: expected e.g. g4dn.xlarge, without SageMaker's ml., got "
+                f"{self.instance_type!r}"
+            )
         if is_for_arm(self.instance_type) and not (self.ami or self.ami_parameter):
             raise SpecError(
                 f"ec2.instance_type: {self.instance_type} has an ARM processor and our images are "
@@ -88,10 +93,6 @@ def read_ec2_place(path: Path, table: Mapping[str, Any]) -> Ec2Place:
         raise _wrong(path, "volume_gb", f"a whole number from {least} to {most}", size)
     if type(table.get("spot", False)) is not bool:
         raise _wrong(path, "spot", "true or false", table["spot"])
-    kind = str(table.get("instance_type", Ec2Place().instance_type))
-    if kind.startswith("ml.") or not _TYPE.fullmatch(kind):
-        hint = "; without ml.: that is SageMaker's" if kind.startswith("ml.") else ""
-        raise _wrong(path, "instance_type", f"a type such as g4dn.xlarge{hint}", kind)
     for name, (shape, example) in _SHAPES.items():
         if name in table and not shape.fullmatch(table[name]):
             raise _wrong(path, name, f"e.g. {example}", table[name])

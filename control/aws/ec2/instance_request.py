@@ -16,9 +16,7 @@ KIND = "ec2"  # in the tag
 JOB_TAG = "kennel:job"  # the job's name in AWS: how its instance is found again
 
 
-def instance_job(
-    spec: JobSpec, aws: AwsPlace, ec2: Ec2Place, name: str, region: str
-) -> InstanceJob:
+def instance_job(spec: JobSpec, aws: AwsPlace, ec2: Ec2Place, name: str) -> InstanceJob:
     """What the instance is told.
 
     Args:
@@ -30,7 +28,6 @@ def instance_job(
         output=f"{aws.output.rstrip('/')}/{name}",
         image=aws.image,
         instance_type=ec2.instance_type,
-        region=region,
         hyperparameters=spec.hyperparameters,
         channels={channel: str(source) for channel, source in spec.channels.items()},
         max_run_seconds=spec.max_run_seconds,

@@ -57,6 +57,7 @@ class InstanceWatch:
     _at: str = field(init=False, default="")
     _seen: InstanceState | None = field(init=False, default=None)
     _began: float = field(init=False, default=0.0)
+    _fresh: list[str] = field(init=False, default_factory=list)  # lines that were not said yet
 
     def __post_init__(self) -> None:
         position = _position(self.folder)
@@ -76,23 +77,23 @@ class InstanceWatch:
         """
         while True:
             try:
-                look = wait_for(
-                    self.look,
-                    lambda found: found.has_ended,
-                    what=f"the instance of job {self.job}",
-                    limit_seconds=self.limit_seconds + SLACK_SECONDS,
-                    look_again=self.look_again,
-                    on_answer=self._hear,
-                )
-                with self.interrupts.held():
-                    self._hear_log(is_last=True)
-            except KeyboardInterrupt:
-                self._heed()
+                try:
+                    return self._wait()
+                except KeyboardInterrupt:
+                    self._heed()
             except AwsError as error:
                 told = f"{error}; the instance goes on: `{self.look_again}`"
                 raise AwsError(told, error.code) from None
-            else:
-                return look
+
+    def _wait(self) -> Look:
+        return wait_for(
+            self.look,
+            lambda look: look.has_ended,
+            what=f"the instance of job {self.job}",
+            limit_seconds=self.limit_seconds + SLACK_SECONDS,
+            look_again=self.look_again,
+            on_answer=self._hear,
+        )
 
     def look(self) -> Look:
         """EC2 first: what an instance says last is said before it is gone. Raises AwsError."""
@@ -102,7 +103,10 @@ class InstanceWatch:
             found = InstanceState(id=last.id, name="gone", reason=last.reason)
         self._seen = found or self._seen
         state = found or InstanceState(name="pending")
-        return Look(state=state, status=self._status())
+        look = Look(state=state, status=self._status())
+        with self.interrupts.held():  # what was read is kept
+            self._fresh += self._lines.read(is_last=look.has_ended)
+        return look
 
     def stop(self) -> None:
         """End the training, which saves what it has; before it has begun, end the instance.
@@ -144,14 +148,11 @@ class InstanceWatch:
                 told = f" after {duration(look.status.seconds)}" if look.status.seconds else ""
                 where = f", instance {look.state.id} is {look.state.name}" if look.state.id else ""
                 say(f"ec2:     {self._at}{told}{where}", to=self.echo)
-            self._hear_log()
-
-    def _hear_log(self, *, is_last: bool = False) -> None:
-        lines = self._lines.read(is_last=is_last)
-        for line in lines:
-            self.log.line(line, self.echo)
-        if lines:
-            write_json(self.folder / POSITION_NAME, {LOG_NAME: self._lines.position})
+            for line in self._fresh:
+                self.log.line(line, self.echo)
+            if self._fresh:
+                self._fresh.clear()
+                write_json(self.folder / POSITION_NAME, {LOG_NAME: self._lines.position})
 
     def _heed(self) -> None:
         """After Ctrl-C. Raises DetachedError."""
@@ -160,7 +161,8 @@ class InstanceWatch:
         if wish == "detach":
             state = "is being stopped" if self.was_stopped else "goes on, and ends itself"
             stop = "" if self.was_stopped else f"; `kennel run --stop {self.folder}` stops it"
-            raise DetachedError(f"{what} {state}: `{self.look_again}` looks again{stop}")
+            told = f"{what} {state}: `{self.look_again}` looks on again{stop}"
+            raise DetachedError(told, self.folder)
         if wish == "stop":
             self.stop()
 

@@ -94,14 +94,15 @@ prepare() {
   done
 }
 
-# AWS takes a spot instance back two minutes after it has said so.
-is_taken_back() {
+# What EC2 tells its instances; nothing where it does not answer.
+metadata() {
   local token
-  [ "$SPOT" = yes ] || return 1
   token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$IMDS/api/token") &&
-    curl -sf -m 2 -H "X-aws-ec2-metadata-token: $token" "$IMDS/meta-data/spot/instance-action" \
-      >>"$TOOLS"
+    curl -sf -m 2 -H "X-aws-ec2-metadata-token: $token" "$IMDS/meta-data/$1"
 }
+
+# AWS takes a spot instance back two minutes after it has said so.
+is_taken_back() { [ "$SPOT" = yes ] && metadata spot/instance-action >>"$TOOLS"; }
 
 # Beside the container: its log goes to S3, and whoever may stop it is listened to.
 watch() {
@@ -168,6 +169,8 @@ trap 'exit 143' TERM INT HUP
 mkdir -p "$WORK" "$ML"/{input/config,input/data,model,output/data,checkpoints}
 : >"$LOG"
 : >"$TOOLS"
+AWS_REGION=$(metadata placement/region)
+export AWS_REGION=${AWS_REGION:-$IMAGE_REGION}
 prepare
 train
 tell Uploading

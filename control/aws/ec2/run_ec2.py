@@ -10,14 +10,16 @@ from typing import Any, TextIO
 
 from contract.errors import KennelError, SpecError, UsageError
 from contract.job import JobResult
+from contract.metrics import read_metrics
 from contract.opt_ml import OptMl
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.ec2.instance_request import instance_job, request_for_instance
+from control.aws.ec2.instance_request import JOB_TAG, instance_job, request_for_instance
 from control.aws.ec2.instance_status import Look
 from control.aws.ec2.instance_watch import InstanceWatch
 from control.aws.job.interrupts import DetachedError, Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
+from control.aws.job.run_sagemaker import COMMERCIAL, CONSOLES
 from control.aws.money import Cost, instances
 from control.aws.names import stamped
 from control.aws.prices import price_per_hour
@@ -41,6 +43,11 @@ class InstancePlan:
     output: str  # s3://BUCKET/PREFIX, above the job's own folder
     limit_seconds: int  # after that the instance has ended itself
 
+    @property
+    def script(self) -> str:
+        """The user data, for a person."""
+        return str(self.calls[-1].parameters["UserData"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ec2Runner:
@@ -62,7 +69,7 @@ class Ec2Runner:
             raise SpecError(f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml")
         name = stamped(spec.name, at=at)
         aws = replace(spec.aws, image=self.account.image_uri(spec.aws.image))
-        job = instance_job(spec, aws, spec.ec2, name, self.account.region)
+        job = instance_job(spec, aws, spec.ec2, name)
         kind, hours = spec.ec2.instance_type, job.limit_seconds / 3600
         cost = instances(1, kind, "ec2", f"instance for {spec.name}", hours)
         if spec.ec2.spot:
@@ -103,8 +110,11 @@ class Ec2Runner:
                     for call in plan.calls:
                         self.account.send(call, f"the instance of job {plan.name}")
             except KeyboardInterrupt:
-                told = f"the instance of job {plan.name} goes on: `kennel run --attach {folder}`"
-                raise DetachedError(f"{told} looks on, `kennel run --stop {folder}` stops it") from None
+                told = (
+                    f"the instance of job {plan.name} goes on: `kennel run --attach {folder}` "
+                    f"looks on again; `kennel run --stop {folder}` stops it"
+                )
+                raise DetachedError(told, folder) from None
             except KennelError as error:
                 write_run(replace(run, status="Failed", failure_reason=str(error)))
                 raise
@@ -118,7 +128,7 @@ class Ec2Runner:
         """
         self._check_region(run)
         with Interrupts() as interrupts:
-            return self._follow(replace(run, status="InProgress", pid=os.getpid()), interrupts)
+            return self._follow(replace(run, pid=os.getpid()), interrupts)
 
     def stop(self, run: Run) -> None:
         """Ask the job to end; an instance that has not begun to train ends at once.
@@ -143,6 +153,7 @@ class Ec2Runner:
             "kind": EC2_INSTANCE,
             "job": plan.name,
             "region": self.account.region,
+            "console": _console(self.account, plan.name),
             "output": str(S3Uri.parse(plan.output).join(plan.name)),
             "instance_type": spec.ec2.instance_type,
             "is_spot": spec.ec2.spot,
@@ -163,16 +174,17 @@ class Ec2Runner:
         )
 
     def _follow(self, run: Run, interrupts: Interrupts) -> JobResult:
-        write_run(run)
+        if run.status == "InProgress":
+            write_run(run)
         with Transcript(run.folder / LOG_NAME) as log:
             watch = self._watch(run, log, interrupts)
             try:
                 look = watch.until_end()
             finally:
-                if watch.was_stopped:
+                if watch.was_stopped and not run.aws.get("was_stopped"):
                     run = replace(run, aws={**run.aws, "was_stopped": True})
                     write_run(run)
-        return self._fetch(run, look, {**run.metrics, **log.metrics})
+        return self._fetch(run, look, _metrics_of(run.folder / LOG_NAME))
 
     def _fetch(self, run: Run, look: Look, metrics: Mapping[str, float]) -> JobResult:
         """Its outputs. run.json says first how it ended: what fails here can be done again."""
@@ -200,6 +212,21 @@ class Ec2Runner:
             failure_reason=reason or None,
             seconds=ended.seconds,
         )
+
+
+def _metrics_of(log: Path) -> dict[str, float]:
+    """The last value of each, also from lines of earlier sessions."""
+    metrics: dict[str, float] = {}
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            metrics.update(read_metrics(line))
+    return metrics
+
+
+def _console(account: Account, job: str) -> str:
+    region = account.region
+    host = CONSOLES.get(account.partition, f"{region}.{COMMERCIAL}")
+    return f"https://{host}/ec2/home?region={region}#Instances:tag:{JOB_TAG}={job}"
 
 
 def _bill(run: Run, look: Look) -> dict[str, Any]:

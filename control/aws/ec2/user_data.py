@@ -27,7 +27,6 @@ class InstanceJob:
     output: str  # s3://BUCKET/PREFIX/NAME, without a slash at its end
     image: str  # a complete URI
     instance_type: str
-    region: str
     hyperparameters: Mapping[str, str]
     channels: Mapping[str, str]  # our names -> s3://BUCKET/PREFIX
     max_run_seconds: int
@@ -89,7 +88,7 @@ def _texts(job: InstanceJob) -> dict[str, str]:
         "OUTPUT": job.output,
         "IMAGE": job.image,
         "REGISTRY": registry if is_ecr else "",
-        "IMAGE_REGION": registry.split(".")[3] if is_ecr else job.region,
+        "IMAGE_REGION": registry.split(".")[3] if is_ecr else "",
         "SPOT": "yes" if job.spot else "no",
     }
 
@@ -128,7 +127,7 @@ def _options(job: InstanceJob, ml: Path) -> list[str]:
     """Of `docker run`. The host's shared memory: half of the machine's, for data loaders."""
     return [
         *("--name", "kennel", "--hostname", "algo-1", "--ipc", "host"),
-        *("--env", f"TRAINING_JOB_NAME={job.name}", "--env", f"AWS_REGION={job.region}"),
+        *("--env", f"TRAINING_JOB_NAME={job.name}", "--env", "AWS_REGION"),
         *("--volume", f"{ml}:{DEFAULT_BASE}"),
         *(("--gpus", "all") if job.has_gpu else ()),
     ]
