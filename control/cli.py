@@ -15,6 +15,7 @@ from control.command_cleanup import CLEANUP
 from control.command_data import DATA
 from control.command_debug import DEBUG
 from control.command_demo import DEMO
+from control.command_deploy import DEPLOY
 from control.command_doctor import DOCTOR
 from control.command_models import MODELS
 from control.command_predict import PREDICT
@@ -33,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     SERVE,
     PREDICT,
     TRANSFORM,
+    DEPLOY,
     MODELS,
     DATA,
     DEBUG,

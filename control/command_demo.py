@@ -7,7 +7,7 @@ from typing import Any
 from contract.job import JobResult
 from control.bundle_source import opened_bundle
 from control.child import ROOT
-from control.client import read_picture
+from control.client import ask, read_picture
 from control.command_predict import ask_all
 from control.command_run import result_text
 from control.digits import write_digits
@@ -57,7 +57,7 @@ def _show_predictions(result: JobResult, test: Path) -> None:
     chosen = [sorted(folder.iterdir())[0] for folder in sorted(test.iterdir())]
     pictures = [(path, read_picture(path)) for path in chosen]
     with opened_bundle(result.folder) as bundle, running_server(bundle) as url:
-        answers, refused = ask_all(url, pictures)
+        answers, refused = ask_all(pictures, lambda _, data: ask(url, data))
     rows = [_row(answer) for answer in answers]
     say(table(("     picture", "is", "predicted", "probability", ""), rows))
     for path, error in refused:

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from control.aws.account import Account
-from control.aws.call import calls_json
+from control.aws.call import Call, calls_json
 from control.aws.endpoint.deploying import Deployed, deploy, previous_call, roll_back
 from control.aws.endpoint.deployment import DeploymentOverrides, DeploymentSpec, read_deployment
 from control.aws.endpoint.following import Follower
@@ -99,7 +99,7 @@ def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:
     return run_transform(spec, account, is_yes=arguments.yes, as_json=is_json)
 
 
-def _shown(work: Work, arguments: argparse.Namespace) -> list:
+def _shown(work: Work, arguments: argparse.Namespace) -> list[Call]:
     if not arguments.roll_back:
         return work.plan.calls(is_update=arguments.update)
     current = work.follower.describe()

@@ -1,6 +1,5 @@
 """DeploymentSpec: what a person asks to be served, read from a TOML file that is checked first."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
 from control.aws.endpoint.host_image import check_host, has_gpu
+from control.aws.endpoint.multi_spec import MultiModelSpec, multi_model_in
 from control.aws.endpoint.options import (
     Asynchronous,
     Capture,
@@ -18,8 +18,10 @@ from control.aws.endpoint.options import (
     serverless_in,
 )
 from control.aws.endpoint.place import EndpointPlace, endpoint_place_in
+from control.aws.endpoint.transform_spec import TransformSpec, transform_in
 from control.aws.endpoint.update_policy import UpdatePolicy, update_policy_in
 from control.aws.endpoint.variant import Variant, bundle_in, variants_in
+from control.aws.scaling.policy import ScalingSpec, scaling_in
 from control.job_spec import NAME_PATTERN, name_from
 from control.toml_file import read_toml, table_in, text_in
 
@@ -33,12 +35,6 @@ TABLES = (
 TTL_HOURS = 4.0  # a demonstration has an end
 MOST_TTL_HOURS = 24.0 * 365
 LONGEST_NAME = 45  # 63 less what names of models and configurations add
-# Readers of tables that other files own: module, function, field.
-FOREIGN = {
-    "scaling": ("control.aws.scaling.policy", "scaling_in"),
-    "multi_model": ("control.aws.endpoint.multi_spec", "multi_model_in"),
-    "transform": ("control.aws.endpoint.transform_spec", "transform_in"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +51,9 @@ class DeploymentSpec:
     asynchronous: Asynchronous | None = None
     capture: Capture | None = None
     update: UpdatePolicy = field(default_factory=UpdatePolicy)
-    scaling: Any = None  # control.aws.scaling.policy.ScalingSpec
-    multi_model: Any = None  # control.aws.endpoint.multi_spec
-    transform: Any = None  # control.aws.endpoint.transform_spec
+    scaling: ScalingSpec | None = None
+    multi_model: MultiModelSpec | None = None
+    transform: TransformSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +84,9 @@ def read_deployment(path: Path, overrides: DeploymentOverrides | None = None) ->
         asynchronous=_table(path, data, "asynchronous", kind == "asynchronous", asynchronous_in),
         capture=_table(path, data, "capture", False, capture_in),
         update=update_policy_in(Fields(path, "update", table_in(path, data, "update"))),
-        **{name: _foreign(path, data, name) for name in FOREIGN},
+        scaling=_foreign(path, data, "scaling", scaling_in),
+        multi_model=_foreign(path, data, "multi_model", multi_model_in),
+        transform=_foreign(path, data, "transform", transform_in),
     )
     _check(spec, data)
     return spec
@@ -141,12 +139,9 @@ def _table(path: Path, data: Mapping[str, Any], name: str, is_kind: bool, read: 
     return read(Fields(path, name, table_in(path, data, name)))
 
 
-def _foreign(path: Path, data: Mapping[str, Any], name: str) -> Any:
-    """As the file that owns the table reads it: imported when the table is there."""
-    if name not in data:
-        return None
-    module, function = FOREIGN[name]
-    return getattr(importlib.import_module(module), function)(path, table_in(path, data, name))
+def _foreign(path: Path, data: Mapping[str, Any], name: str, read: Any) -> Any:
+    """As `_table`, with a reader that takes the table itself."""
+    return read(path, table_in(path, data, name)) if name in data else None
 
 
 def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:

@@ -140,7 +140,7 @@ def _data_of(spec: DeploymentSpec) -> tuple[tuple[Artifact, ...], dict[str, str]
                 artifacts[variant.bundle] = artifact_of(variant.bundle, target, spec.name)
             data[variant.name] = str(artifacts[variant.bundle].uri)
         else:
-            data[variant.name] = str(variant.bundle or spec.multi_model.prefix)
+            data[variant.name] = str(variant.bundle or (spec.multi_model.prefix if spec.multi_model else ""))
     return tuple(artifacts.values()), data
 
 

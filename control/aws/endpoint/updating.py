@@ -43,6 +43,7 @@ def update(work: Work, current: Described) -> Updated:
         answer = _replace(work, current, tags)
         move_expiry(work, answer)
         return Updated(change="updated", answer=answer)
+    work.publish_models()
     if is_other_ttl:
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
     change: Change = "unchanged"
