@@ -18,6 +18,7 @@ from control.aws.job.interrupts import DetachedError, Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.plan import TrainingPlan, plan_training
 from control.aws.job.watch import Description, JobWatch, describe_training_job, stop_job
+from control.aws_client import AwsError
 from control.job_spec import JobSpec
 from control.rule_text import summary_of
 from control.s3 import S3Uri
@@ -28,6 +29,7 @@ from control.transcript import Transcript
 TRAINING_JOB = "training-job"  # what a run in AWS is, in its run.json
 CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 COMMERCIAL = "console.aws.amazon.com"
+SAME = ("HyperParameters", "RoleArn")  # of a job and the request that made it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,7 @@ class SageMakerRunner:
         with Interrupts() as interrupts:
             try:
                 with interrupts.held():
-                    for call in plan.calls:
-                        self.account.send(call, f"training job {plan.name}")
+                    self._create(plan)
             except KeyboardInterrupt:
                 told = (
                     f"training job {plan.name} goes on in AWS: `kennel run --attach {folder}` "
@@ -116,6 +117,20 @@ class SageMakerRunner:
         """Ask AWS to stop the job. Raises AwsError."""
         stop_job(self.account, run.aws["job"])
 
+    def _create(self, plan: TrainingPlan) -> None:
+        """Send its calls. An answer that got lost on its way leaves a job that is there: ours."""
+        *before, create = plan.calls
+        for call in before:
+            self.account.send(call, f"training job {plan.name}")
+        try:
+            self.account.send(create, f"training job {plan.name}")
+        except AwsError as error:
+            if error.code != "ResourceInUse":
+                raise
+            found = self.account.find(describe_training_job(plan.name)) or {}
+            if any(found.get(name) != create.parameters[name] for name in SAME):
+                raise
+
     def _where(self, job: str) -> dict[str, Any]:
         region = self.account.region
         return {
@@ -154,10 +169,15 @@ class SageMakerRunner:
         ended = _ended(run, found, metrics)
         write_run(ended)
         where = outputs_of(found["OutputDataConfig"]["S3OutputPath"], run.aws["job"])
-        got = fetch_outputs(where, run.folder)
+        try:
+            got = fetch_outputs(where, run.folder)
+            rules = findings_of(found, run.folder)
+        except AwsError as error:
+            told = f"training job {run.aws['job']}: {ended.status}, but {error}"
+            again = f"`kennel run --attach {run.folder}` fetches what it left"
+            raise AwsError(f"{told}; {again}", error.code) from None
         missing = "" if MODEL in got else f"; there is no {MODEL} in {where}"
         say(f"fetched: {', '.join(got) or 'nothing'}{missing}", to=self.echo)
-        rules = findings_of(found, run.folder)
         status, reason = status_of(found, rules), reason_of(found, rules)
         summaries = [summary_of(one) for one in rules]
         write_run(replace(ended, status=status, failure_reason=reason, rules=summaries))
