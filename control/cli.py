@@ -22,6 +22,7 @@ from control.command_predict import PREDICT
 from control.command_list import LIST
 from control.command_report import REPORT
 from control.command_run import RUN
+from control.command_scale import SCALE
 from control.command_serve import SERVE
 from control.command_transform import TRANSFORM
 from control.command_tune import TUNE
@@ -36,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     TRANSFORM,
     DEPLOY,
     MODELS,
+    SCALE,
     DATA,
     DEBUG,
     REPORT,

@@ -54,9 +54,11 @@ def scaling_calls(
         _call("RegisterScalableTarget", {**target, **bounds, "Tags": tags.as_dict()}),
         _call("PutScalingPolicy", {**target, **_tracking(endpoint, spec)}),
     ]
-    if spec.minimum > 0:
-        return calls
-    return [*calls, _call("PutScalingPolicy", {**target, **_waking()}), _alarm(endpoint, variant, tags)]
+    if spec.minimum == 0:
+        waking = _call("PutScalingPolicy", {**target, **_waking()})
+        return [*calls, waking, _alarm(endpoint, variant, tags)]
+    # What an earlier min = 0 may have left would go on to add instances.
+    return [*calls, *_sleepless(endpoint, variant)] if kind == "asynchronous" else calls
 
 
 def undo_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
@@ -67,14 +69,7 @@ def undo_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
     target = target_of(endpoint, variant, kind)
     calls = [_call("DeleteScalingPolicy", {"PolicyName": TRACKING, **target})]
     if kind == "asynchronous":
-        calls += [
-            _call("DeleteScalingPolicy", {"PolicyName": WAKING, **target}),
-            Call(
-                service="cloudwatch",
-                operation="DeleteAlarms",
-                parameters={"AlarmNames": [alarm_name(endpoint, variant)]},
-            ),
-        ]
+        calls += _sleepless(endpoint, variant)
     return [*calls, _call("DeregisterScalableTarget", target)]
 
 
@@ -90,6 +85,16 @@ def describing_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
         _call("DescribeScalableTargets", one),
         _call("DescribeScalingPolicies", target),
         _call("DescribeScalingActivities", {**target, "MaxResults": 10}),
+    ]
+
+
+def _sleepless(endpoint: str, variant: str) -> list[Call]:
+    """What deletes the policy and the alarm that wake from zero."""
+    target = target_of(endpoint, variant, "asynchronous")
+    alarms = {"AlarmNames": [alarm_name(endpoint, variant)]}
+    return [
+        _call("DeleteScalingPolicy", {"PolicyName": WAKING, **target}),
+        Call(service="cloudwatch", operation="DeleteAlarms", parameters=alarms),
     ]
 
 
