@@ -4,14 +4,13 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any, TextIO
 
 from contract.errors import UsageError
 from contract.tuning import STORAGE_VARIABLE
 from contract.tuning_warnings import tuning_warnings
 from control.command_run import add_job_arguments, overrides_of, plan_text, runner_for
 from control.parser import Command, Parser
-from control.place import only_for_containers
+from control.place import AWS, PLACES, only_for_containers, place_of, refuse
 from control.runs import RUNS, make_run_folder, read_run
 from control.study_runs import (
     StudyRun,
@@ -22,28 +21,33 @@ from control.study_runs import (
     write_parents,
 )
 from control.terminal import complain, say, say_json
+from control.tune_in_aws import FLAGS, tune_in_aws
+from control.tuning_answer import say_finished, say_study, study_document
 from control.tuning_file import Tuning, read_tuning
-from control.tuning_request import request_for_one_job, request_for_tuning_job
 from control.tuning_text import search_lines, study_text
 
-AWS = "aws"
+PLACES_OF_STUDIES = (*PLACES, AWS)
 # The password of a database's URL, which may hold any sign, and one among its options.
 SECRET = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 
 
 def tune(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the study completed, 1 when it did not."""
-    tuning = read_tuning(arguments.tuning, overrides_of(arguments), arguments.max_jobs)
+    in_aws = place_of(arguments, PLACES_OF_STUDIES) == AWS
+    tuning = read_tuning(
+        arguments.tuning, overrides_of(arguments), arguments.max_jobs, in_aws=in_aws
+    )
     if tuning.job_debug.is_on:
         complain(
             f"note: {tuning.job}: [debugger], [profiler] and [rules] are for single jobs; "
             "the trials of a study go without them"
         )
-    if arguments.show:  # otherwise the study says them itself, at its start
+    if arguments.show or in_aws:  # otherwise the study says them itself, at its start
         for line in tuning_warnings(tuning.spec):
             complain(f"warning: {line}")
-    if arguments.on == AWS:
-        return _in_aws(arguments, tuning)
+    if in_aws:
+        return tune_in_aws(arguments, tuning)
+    refuse(arguments, FLAGS, "only a study in AWS takes it; add --on aws")
     only_for_containers(arguments, "shm_size")
     parents = find_parents(RUNS, tuning)
     tuning = tuning.with_parents(tuple(parent.run.folder.name for parent in parents))
@@ -67,19 +71,8 @@ def tune(arguments: argparse.Namespace) -> int:
         folder = make_run_folder(RUNS, spec.name)
     write_parents(folder, parents)
     result = runner.run(spec, folder)
-    _say_study(arguments, study_of(read_run(folder)), tuning)
+    say_study(arguments, study_of(read_run(folder)), tuning)
     return 0 if result.ok else 1
-
-
-def _in_aws(arguments: argparse.Namespace, tuning: Tuning) -> int:
-    request = request_for_one_job if arguments.in_one_job else request_for_tuning_job
-    document = request(tuning)
-    if not arguments.show:
-        raise UsageError(
-            "--on aws: this version prints the request and does not send it; add --show"
-        )
-    say_json(document)
-    return 0
 
 
 def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | None) -> int:
@@ -95,7 +88,7 @@ def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | Non
                 "combinations": tuning.spec.num_combinations,
                 "warnings": list(tuning_warnings(tuning.spec)),
                 "plan": plan.to_json(),
-                "study": _document(earlier) if earlier else None,
+                "study": study_document(earlier) if earlier else None,
             }
         )
         return 0
@@ -108,36 +101,13 @@ def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | Non
 
 
 def _say_finished(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun) -> int:
-    _say_study(arguments, earlier, tuning)
     remedy = ""
     if earlier.study and earlier.study.reason:
         remedy = f": {earlier.study.reason}"
     elif tuning.spec.strategy != "Grid":
         remedy = f"; --max-jobs {2 * tuning.spec.num_jobs} extends it"
-    to: TextIO = sys.stderr if arguments.output == "json" else sys.stdout
-    say(f"nothing was run: this study has ended{remedy}", to=to)
+    say_finished(arguments, earlier, tuning, remedy)
     return 0
-
-
-def _say_study(arguments: argparse.Namespace, found: StudyRun, tuning: Tuning) -> None:
-    if arguments.output == "json":
-        say_json(_document(found))
-    else:
-        say(study_text(found, tuning.job))
-
-
-def _document(found: StudyRun) -> dict[str, Any]:
-    """The study's record, with where it is and how its run ended."""
-    report = found.run.report
-    best = found.study.best_trial if found.study else None
-    return {
-        **(found.study.to_json() if found.study else {"trials": []}),
-        "best_hyperparameters": dict(best.hyperparameters) if best else None,
-        "folder": str(found.run.folder),
-        "run_status": found.run.status,
-        "failure_reason": found.run.failure_reason,
-        "report": str(report) if report.is_file() else None,
-    }
 
 
 def _continuing(earlier: StudyRun) -> str:
@@ -153,7 +123,9 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "tuning", metavar="TUNING.toml", type=Path, help="the study's description: docs/tuning.md"
     )
-    add_job_arguments(parser, "a hyperparameter that is not searched, on top of the files'")
+    add_job_arguments(
+        parser, "a hyperparameter that is not searched, on top of the files'", PLACES_OF_STUDIES
+    )
     parser.add_argument(
         "--max-jobs", type=int, metavar="N", help="trials in all, instead of the file's number"
     )
@@ -165,7 +137,18 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--in-one-job",
         action="store_true",
-        help="with --on aws: the whole study inside one training job, as it always is here",
+        help="in AWS: the whole study inside one training job, as it always is here",
+    )
+    parser.add_argument(
+        "--fetch-best",
+        action="store_true",
+        help="in AWS: bring the best trial's bundle here, also of a study that has ended",
+    )
+    parser.add_argument(
+        "--stop", action="store_true", help="in AWS: ask for the end of the study that is under way"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="in AWS: do not ask whether it may cost"
     )
 
 
@@ -175,13 +158,15 @@ TUNE = Command(
     description=(
         "Run the study that a TOML file describes, in one run folder, and print its trials. The\n"
         "same command again continues a study that was interrupted; one that has ended is shown.\n"
-        "With --on aws --show it prints the request to SageMaker that makes the same study."
+        "With --on aws it is a tuning job of SageMaker's, whose study looks the same in the end."
     ),
     examples=(
         "kennel tune jobs/dogs_tuning.toml",
         "kennel tune jobs/dogs_tuning.toml --show",
         "kennel tune jobs/dogs_tuning.toml --max-jobs 40 -o json",
-        "kennel tune jobs/dogs_tuning.toml --on aws --in-one-job --show",
+        "kennel tune jobs/dogs_tuning_aws.toml --on aws --show",
+        "kennel tune jobs/dogs_tuning_aws.toml --on aws --yes --fetch-best",
+        "kennel tune jobs/dogs_tuning_aws.toml --on aws --in-one-job",
     ),
     add_arguments=_add_arguments,
     run=tune,

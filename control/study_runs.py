@@ -62,10 +62,14 @@ def find_study(runs: Path, which: str) -> StudyRun:
     return study_of(run)
 
 
-def same_study(runs: Path, tuning: Tuning) -> StudyRun | None:
-    """The newest run of this very study: name, what is searched and how, and channels."""
+def same_study(runs: Path, tuning: Tuning, kind: str = "") -> StudyRun | None:
+    """The newest run of this very study: name, what is searched and how, and channels.
+
+    `kind`: of a run in AWS, as its run.json has it; a study of here is another one.
+    """
     for run in reversed(list_runs(runs)):
-        if run.name == tuning.spec.name and is_study(run):
+        ours = run.name == tuning.spec.name and run.aws.get("kind", "") == kind
+        if ours and is_study(run):
             found = _readable(run)
             if (
                 found

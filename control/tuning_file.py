@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ChannelError, SpecError
-from contract.job import CHANNELS, channel_name
 from contract.ranges import only_known, read_ranges
 from contract.tuning import BUDGETS, TUNING_KEY, TuningSpec
 from contract.tuning_parts import COMPLETION, RESOURCES
+from control.aws_place import AwsPlace, read_aws_place
 from control.debug_spec import DebugSpec
 from control.debug_tables import TABLES
 from control.job_spec import (
@@ -20,6 +20,7 @@ from control.job_spec import (
     Overrides,
     by_our_names,
     channels_in,
+    channels_in_aws,
     combine,
     hyperparameters_in,
     read_job_file,
@@ -38,20 +39,6 @@ FAREWELL_SECONDS = 600  # after max_runtime_seconds: the best network is finishe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AwsPlace:
-    """The table [aws]: what the same study needs besides, to run in SageMaker."""
-
-    image: str  # of training, in ECR
-    role: str  # ARN
-    output: str  # s3://BUCKET/PREFIX
-    channels: Mapping[str, str]  # our names -> s3://BUCKET/PREFIX
-    instance_type: str = "ml.m5.xlarge"
-    instance_count: int = 1  # of each training job
-    volume_gb: int = 50
-    spot: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
     """A study as a person describes it."""
 
@@ -59,7 +46,7 @@ class Tuning:
     channels: Mapping[str, Source]  # by our names; looked for when `study_job` is made
     job: Path | None = None  # the base job's file
     trial_seconds: int = DAY_SECONDS  # max_run_seconds of the base job
-    aws: AwsPlace | None = None
+    aws: AwsPlace | None = None  # where in AWS the same study runs when it is told to
     job_debug: DebugSpec = field(default_factory=DebugSpec)  # of the base job; trials go without
 
     @property
@@ -99,10 +86,15 @@ class Tuning:
 
 
 def read_tuning(
-    path: Path, overrides: Overrides | None = None, max_jobs: int | None = None
+    path: Path,
+    overrides: Overrides | None = None,
+    max_jobs: int | None = None,
+    *,
+    in_aws: bool = False,
 ) -> Tuning:
     """Read and check a tuning description. Paths in it are relative to the file.
 
+    With `in_aws` every channel is in S3: [aws.channels] beats [channels], the command line both.
     Raises SpecError, HyperparameterError or ChannelError: nothing was started then.
     """
     overrides = overrides or Overrides()
@@ -123,17 +115,20 @@ def read_tuning(
         described["warm_start"] = table_in(path, data, "warm_start")
     if max_jobs is not None:
         described["max_jobs"] = max_jobs
+    # Where in AWS is one decision: the table here takes the place of the whole one of the job.
+    aws = read_aws_place(path, table_in(path, data, "aws")) if "aws" in data else base.aws
+    written = replace(
+        base, name=name, channels={**base.channels, **channels_in(path, data)}, aws=aws
+    )
+    more = by_our_names(overrides.channels)
+    in_s3 = channels_in_aws(path, written, more) if in_aws else {}
     return Tuning(
         spec=_spec(path, described),
-        channels={
-            **base.channels,
-            **channels_in(path, data),
-            **by_our_names(overrides.channels),
-        },
+        channels={**written.channels, **more, **in_s3},
         job=base_path,
         trial_seconds=base.max_run_seconds,
         job_debug=base.debug,
-        aws=_aws(path, table_in(path, data, "aws")) if "aws" in data else None,
+        aws=aws,
     )
 
 
@@ -168,31 +163,3 @@ def _spec(path: Path, described: Mapping[str, Any]) -> TuningSpec:
         return TuningSpec.from_json(described)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-
-
-def _aws(path: Path, table: Mapping[str, Any]) -> AwsPlace:
-    texts = ("image", "role", "output")
-    optional = {"instance_type": str, "instance_count": int, "volume_gb": int, "spot": bool}
-    only_known(f"{path}: aws", table, (*texts, "channels", *optional))
-    for name in texts:
-        if not isinstance(table.get(name), str):
-            raise SpecError(f"{path}: aws.{name}: expected text in quotes, got {table.get(name)!r}")
-    for name, kind in optional.items():
-        if name in table and type(table[name]) is not kind:
-            words = {str: "text in quotes", int: "a whole number", bool: "true or false"}[kind]
-            raise SpecError(f"{path}: aws.{name}: expected {words}, got {table[name]!r}")
-    if not table["role"].startswith("arn:aws"):
-        raise SpecError(f"{path}: aws.role: expected an ARN of IAM, got {table['role']!r}")
-    given = table.get("channels")
-    if not isinstance(given, Mapping) or not given:
-        raise SpecError(f'{path}: aws.channels: expected a table, e.g. train = "s3://BUCKET/train"')
-    places = {"output": table["output"], **{f"channels.{key}": given[key] for key in given}}
-    for name, uri in places.items():
-        if not isinstance(uri, str) or not re.fullmatch(r"s3://[^/]+(/.*)?", uri):
-            raise SpecError(f"{path}: aws.{name}: expected s3://BUCKET/PREFIX, got {uri!r}")
-    only_known(f"{path}: aws.channels", {channel_name(key): 0 for key in given}, CHANNELS)
-    channels = {channel_name(key): uri for key, uri in given.items()}
-    if "train" not in channels:
-        raise SpecError(f"{path}: aws.channels: there is no train channel")
-    chosen = {name: table[name] for name in (*texts, *optional) if name in table}
-    return AwsPlace(**chosen, channels=channels)

@@ -1,11 +1,9 @@
 """Requests to SageMaker for a Tuning: pure functions from the description to plain data."""
 
-import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-from contract.errors import SpecError
-from contract.metrics import metric_definitions
+from contract.errors import ChannelError, SpecError
 from contract.ranges import (
     CategoricalRange,
     ContinuousRange,
@@ -15,81 +13,99 @@ from contract.ranges import (
     text_of,
 )
 from contract.tuning import NAME_PATTERN, TuningSpec
-from control.tuning_file import AwsPlace, Tuning
+from contract.tuning_parts import WarmStart
+from control.aws.call import Call, Request
+from control.aws.job.training_request import training_parts
+from control.aws.tags import Tags
+from control.aws_place import AwsPlace
+from control.job_spec import JobSpec
+from control.tuning_file import Tuning
 
-# A training job's name is never free again: the job that continues a study needs another one.
-STAMP = "%Y%m%d-%H%M%S"
-CHECKPOINTS = "/opt/ml/checkpoints"  # where the platform looks for them unless told otherwise
-Request = dict[str, Any]
+KIND = "tuning"  # in the tag
 
 
-def request_for_tuning_job(tuning: Tuning) -> Request:
-    """For CreateHyperParameterTuningJob: SageMaker tunes, each trial is a training job.
+def request_for_tuning_job(tuning: Tuning, place: AwsPlace, name: str) -> Call:
+    """CreateHyperParameterTuningJob: SageMaker tunes, each trial is a training job.
 
-    Raises SpecError: no [aws] table, or a parent's name that cannot be a tuning job's; and
-    ChannelError: the objective is a test metric and there is no test channel.
+    Args:
+        tuning: with channels in S3, and the parents' names in AWS.
+        place: with the role's ARN and the image's URI (`control.aws.names.complete`).
+        name: of the tuning job, never used before.
+
+    Raises SpecError: a parent's name that cannot be a tuning job's, or checkpoints, which the
+    trials would share; ChannelError: a channel is missing that every trial needs.
     """
-    spec, aws = tuning.spec, _aws_of(tuning)
+    spec = tuning.spec
+    _check(tuning)
+    if place.checkpoints:
+        raise SpecError(
+            "aws.checkpoints: all trials of a tuning job would write to this one place: leave it "
+            "out, or run the study with --in-one-job"
+        )
     request: Request = {
-        "HyperParameterTuningJobName": spec.name,
+        "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": _config(spec),
         "TrainingJobDefinition": {
             "StaticHyperParameters": dict(spec.static),
-            **_training(aws, tuning.trial_seconds),
+            **training_parts(
+                place,
+                {channel: str(source) for channel, source in tuning.channels.items()},
+                tuning.trial_seconds,
+            ),
         },
     }
     if spec.warm_start:
-        for parent in spec.warm_start.parents:
-            if not NAME_PATTERN.fullmatch(parent):
-                raise SpecError(
-                    f"warm_start.parents: {parent!r} cannot be the name of a tuning job in AWS"
-                )
-        request["WarmStartConfig"] = {
-            "ParentHyperParameterTuningJobs": [
-                {"HyperParameterTuningJobName": parent} for parent in spec.warm_start.parents
-            ],
-            "WarmStartType": spec.warm_start.type,
-        }
-    return request
+        request["WarmStartConfig"] = _warm_start(spec.warm_start)
+    request["Tags"] = Tags(name=spec.name, kind=KIND, more=place.tags).as_list()
+    return Call(
+        service="sagemaker", operation="CreateHyperParameterTuningJob", parameters=request
+    )
 
 
-def request_for_one_job(tuning: Tuning) -> Request:
-    """For CreateTrainingJob: one job on one instance is the whole study.
+def one_job(tuning: Tuning) -> JobSpec:
+    """The whole study as a training job in AWS, for the runner of those. Raises SpecError: several instances,
+    parents, or a description too long; ChannelError as above.
 
     Its study file is its checkpoint, in a place that depends on the study's name alone, so that
     the next job of the same study goes on from there.
-    Raises SpecError: no [aws] table, several instances, parents, or a description too long.
     """
-    aws = _aws_of(tuning)
+    _check(tuning)
     if tuning.spec.warm_start:
         raise SpecError(
             "warm_start: a study in one job finds no parents in AWS: leave --in-one-job out to let "
             "SageMaker tune, or leave [warm_start] out"
         )
-    if aws.instance_count != 1:
+    if tuning.aws is None:
+        raise SpecError("--on aws needs a table [aws] in the tuning description or in its job")
+    if tuning.aws.instance_count != 1:
         raise SpecError(
-            f"aws.instance_count: a study in one job runs on 1 instance, got {aws.instance_count}"
+            "aws.instance_count: a study in one job runs on 1 instance, got "
+            f"{tuning.aws.instance_count}"
         )
-    root = aws.output.rstrip("/")
+    kept = f"{tuning.aws.output.rstrip('/')}/{tuning.spec.name}/checkpoints"
+    place = replace(tuning.aws, checkpoints=tuning.aws.checkpoints or kept)
+    return replace(tuning.study_job(), aws=place)
+
+
+def _warm_start(given: WarmStart) -> Request:
+    for parent in given.parents:
+        if not NAME_PATTERN.fullmatch(parent):
+            raise SpecError(
+                f"warm_start.parents: {parent!r} cannot be the name of a tuning job in AWS"
+            )
     return {
-        "TrainingJobName": f"{tuning.spec.name}-{time.strftime(STAMP, time.gmtime())}",
-        "HyperParameters": tuning.hyperparameters,
-        **_training(aws, tuning.limit_seconds),
-        "CheckpointConfig": {
-            "S3Uri": f"{root}/{tuning.spec.name}/checkpoints",
-            "LocalPath": CHECKPOINTS,
-        },
+        "ParentHyperParameterTuningJobs": [
+            {"HyperParameterTuningJobName": parent} for parent in given.parents
+        ],
+        "WarmStartType": given.type,
     }
 
 
-def _aws_of(tuning: Tuning) -> AwsPlace:
-    if tuning.aws is None:
-        raise SpecError(
-            "--on aws needs a table [aws] in the tuning description, with image, role, output and "
-            "channels: see docs/tuning.md"
-        )
-    tuning.check_objective(tuning.aws.channels)
-    return tuning.aws
+def _check(tuning: Tuning) -> None:
+    """Raises ChannelError: no trial could begin, or none would come to an objective."""
+    if "train" not in tuning.channels:
+        raise ChannelError('no train channel: add train = "s3://BUCKET/PREFIX" under [aws.channels]')
+    tuning.check_objective(tuning.channels)
 
 
 def _config(spec: TuningSpec) -> Request:
@@ -156,40 +172,4 @@ def _numeric(name: str, one: ContinuousRange | IntegerRange) -> Request:
         "MinValue": text_of(one.minimum),
         "MaxValue": text_of(one.maximum),
         "ScalingType": one.scaling,
-    }
-
-
-def _training(aws: AwsPlace, limit_seconds: int) -> Request:
-    """What both requests say about a training job, in the same words."""
-    stopping = {"MaxRuntimeInSeconds": limit_seconds}
-    if aws.spot:  # waiting for capacity counts too
-        stopping["MaxWaitTimeInSeconds"] = 2 * limit_seconds
-    return {
-        "RoleArn": aws.role,
-        "AlgorithmSpecification": {
-            "TrainingImage": aws.image,
-            "TrainingInputMode": "File",
-            "MetricDefinitions": metric_definitions(),
-        },
-        "InputDataConfig": [
-            {
-                "ChannelName": name,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": uri,
-                        "S3DataDistributionType": "FullyReplicated",
-                    }
-                },
-            }
-            for name, uri in aws.channels.items()
-        ],
-        "OutputDataConfig": {"S3OutputPath": aws.output},
-        "ResourceConfig": {
-            "InstanceType": aws.instance_type,
-            "InstanceCount": aws.instance_count,
-            "VolumeSizeInGB": aws.volume_gb,
-        },
-        "StoppingCondition": stopping,
-        "EnableManagedSpotTraining": aws.spot,
     }

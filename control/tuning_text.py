@@ -161,7 +161,7 @@ def _next_lines(found: StudyRun, job: Path | None) -> list[str]:
     if study.best is not None:
         which = NEWEST_BEST if study.status == "Completed" else run.folder.name
         lines.append(f"kennel run {job or 'JOB.toml'} --from {which}")
-    if study.status != "Completed":
+    if study.status != "Completed" and not run.aws:  # in AWS it would begin anew
         lines.append("the same command again continues this study")
     return [f"{'next:    ' if not i else '         '}{line}" for i, line in enumerate(lines)]
 

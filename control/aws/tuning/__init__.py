@@ -1,0 +1,1 @@
+"""Tuning jobs in SageMaker: how they are followed, and read as studies like those of here."""

@@ -1,0 +1,287 @@
+"""The study as a tuning job in SageMaker: created, followed, read as a study of here."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.errors import HostError, KennelError, SpecError, UsageError
+from contract.files import staging
+from contract.opt_ml import OptMl
+from contract.study import Study, read_study, write_study
+from contract.tuning import TUNING_KEY, TuningSpec
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
+from control.aws.job.run_sagemaker import console_link
+from control.aws.job.watch import describe_training_job
+from control.aws.money import Cost
+from control.aws.names import complete, stamped
+from control.aws.prices import price_per_hour
+from control.aws.tuning.study_child import draw_study
+from control.aws.tuning.tuning_watch import TuningWatch, describe_tuning_job
+from control.aws_place import AwsPlace
+from control.job_spec import DAY_SECONDS
+from control.runs import RUNS, Run, make_run_folder, read_run, write_run
+from control.study_runs import StudyRun, study_of, study_path
+from control.terminal import complain, say
+from control.tuning_file import Tuning
+from control.tuning_request import request_for_tuning_job
+
+TUNING_JOB = "tuning-job"  # what a run in AWS is, in its run.json
+LONGEST_NAME = 32  # Source: SageMaker API reference, HyperParameterTuningJobName
+BUNDLE = "model"  # below the run's folder, as training leaves it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningPlan:
+    """What is sent for one study, and what it may cost."""
+
+    name: str  # of the tuning job
+    calls: tuple[Call, ...]
+    costs: tuple[Cost, ...]
+    place: AwsPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningRunner:
+    """Runs studies as tuning jobs. Their folders look as those of local studies do."""
+
+    account: Account = field(default_factory=Account)
+    runs: Path = RUNS
+    echo: TextIO = field(default_factory=lambda: sys.stdout)
+    look_again: str  # the command that goes on where this one leaves off
+
+    def plan(self, tuning: Tuning, at: float | None = None) -> TuningPlan:
+        """What `run` sends. Asks AWS for nothing but what short names of role and image stand for.
+
+        Args:
+            at: seconds since 1970, for the tuning job's name; now.
+
+        Raises SpecError: no [aws], or what AWS would refuse; ChannelError, UsageError, AwsError.
+        """
+        if tuning.aws is None:
+            raise SpecError("--on aws needs a table [aws] in the tuning description or in its job")
+        place = complete(tuning.aws, self.account)
+        name = stamped(tuning.spec.name, longest=LONGEST_NAME, at=at)
+        return TuningPlan(
+            name=name,
+            calls=(request_for_tuning_job(tuning, place, name),),
+            costs=(cost_of(tuning, place),),
+            place=place,
+        )
+
+    def run(self, tuning: Tuning, plan: TuningPlan | None = None) -> StudyRun:
+        """Create the tuning job and follow it to its end.
+
+        Raises DetachedError after Ctrl-C, AwsError when AWS refuses, HostError.
+        """
+        plan = plan or self.plan(tuning)
+        folder = make_run_folder(self.runs, tuning.spec.name)
+        run = Run(
+            name=tuning.spec.name,
+            folder=folder,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            pid=os.getpid(),
+            hyperparameters=_hyperparameters(tuning.spec),
+            channels={name: str(source) for name, source in tuning.channels.items()},
+            aws=self._where(tuning, plan),
+        )
+        write_run(run)  # first: whatever happens now, the tuning job's name is known
+        write_study(study_path(folder), Study(spec=tuning.spec))
+        say(f"study {tuning.spec.name} in {folder}", to=self.echo)
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.held():
+                    for call in plan.calls:
+                        self.account.send(call, f"tuning job {plan.name}")
+            except KeyboardInterrupt:
+                told = (
+                    f"tuning job {plan.name} goes on in AWS: `{self.look_again}` looks on again; "
+                    f"`{self.look_again} --stop` stops it"
+                )
+                raise DetachedError(told, folder) from None
+            except KennelError as error:
+                write_run(replace(run, status="Failed", failure_reason=str(error)))
+                raise
+            say(f"aws:     tuning job {plan.name} in {run.aws['region']}", to=self.echo)
+            say(f"         {run.aws['console']}", to=self.echo)
+            return self._follow(run, interrupts)
+
+    def attach(self, found: StudyRun) -> StudyRun:
+        """Follow the tuning job of an earlier session to its end.
+
+        Raises as `run` does, and UsageError: AWS has no such job, as when that session was killed
+        before it had created it.
+        """
+        run = found.run
+        self._check_region(run)
+        name = run.aws["job"]
+        if self.account.find(describe_tuning_job(name), f"tuning job {name}") is None:
+            reason = f"AWS has no tuning job {name}"
+            write_run(replace(run, status="Failed", failure_reason=reason))
+            raise UsageError(f"{run.folder}: {reason}; the same command again makes another one")
+        with Interrupts() as interrupts:
+            return self._follow(replace(run, pid=os.getpid()), interrupts)
+
+    def stop(self, found: StudyRun) -> None:
+        """Ask AWS to stop the tuning job. Raises AwsError, UsageError."""
+        self._check_region(found.run)
+        with Interrupts() as interrupts:
+            self._watch(found.run, interrupts).stop()
+
+    def fetch_best(self, found: StudyRun) -> StudyRun:
+        """The best trial's bundle, as the study's own; what else that trial left, in best-trial/.
+
+        Raises UsageError: there is no best trial, or it left no bundle; AwsError, BundleError.
+        """
+        self._check_region(found.run)
+        study, folder = found.study, found.run.folder
+        best = study.best_trial if study else None
+        if study is None or best is None:
+            raise UsageError(f"{folder}: no trial of this study has come to an end yet")
+        described = self.account.send(
+            describe_training_job(best.worker), f"training job {best.worker}"
+        )
+        where = outputs_of(described["OutputDataConfig"]["S3OutputPath"], best.worker)
+        beside = folder / "best-trial"
+        got = fetch_outputs(where, beside)
+        if MODEL not in got:
+            raise HostError(f"trial {best.number} left no {MODEL} in {where}")
+        with staging(folder) as staged:
+            ours = OptMl(folder).model_dir
+            if ours.exists():
+                os.replace(ours, staged / "before")
+            os.replace(OptMl(beside).model_dir, ours)
+        say(f"fetched: {MODEL} of trial {best.number} from {where}", to=self.echo)
+        write_study(study_path(folder), replace(study, bundle=BUNDLE))
+        return study_of(read_run(folder))
+
+    def _check_region(self, run: Run) -> None:
+        region = run.aws["region"]
+        if region != self.account.region:
+            raise UsageError(
+                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
+                f"set AWS_REGION={region}"
+            )
+
+    def _where(self, tuning: Tuning, plan: TuningPlan) -> dict[str, Any]:
+        region = self.account.region
+        path = f"/hyper-tuning-jobs/{plan.name}"
+        return {
+            "kind": TUNING_JOB,
+            "job": plan.name,
+            "region": region,
+            "console": console_link(self.account.partition, region, path),
+            "instance_type": plan.place.instance_type,
+            "instance_count": plan.place.instance_count,
+            "is_spot": plan.place.spot,
+            "price_per_hour": _trial_price(tuning, plan.place),
+            "limit_seconds": _limit(tuning),
+        }
+
+    def _watch(self, run: Run, interrupts: Interrupts) -> TuningWatch:
+        return TuningWatch(
+            account=self.account,
+            name=run.aws["job"],
+            study=read_study(study_path(run.folder)),
+            folder=run.folder,
+            echo=self.echo,
+            interrupts=interrupts,
+            look_again=self.look_again,
+            billable=dict(run.aws.get("billable") or {}),
+        )
+
+    def _follow(self, run: Run, interrupts: Interrupts) -> StudyRun:
+        write_run(run)
+        watch = self._watch(run, interrupts)
+        try:
+            study = watch.until_end(float(run.aws["limit_seconds"]))
+        finally:  # also for the session that goes on from here
+            run = replace(run, aws={**run.aws, "billable": watch.billable})
+            write_run(run)
+        best = study.best_trial
+        ended = replace(
+            run,
+            status=study.status,
+            seconds=study.seconds,
+            metrics=dict(best.metrics) if best else {},
+            failure_reason=study.reason if study.status != "Completed" else None,
+            aws={**run.aws, "bill": _bill(run, study)},
+        )
+        write_run(ended)
+        self._draw(run)
+        without = [str(one.number) for one in study.trials if one.metrics and not one.curves]
+        if without:
+            say(
+                f"curves:  AWS's log has none of trial{'s' if len(without) > 1 else ''} "
+                f"{', '.join(without)}: the page goes without them",
+                to=self.echo,
+            )
+        return study_of(read_run(run.folder))
+
+    def _draw(self, run: Run) -> None:
+        """The page. Without it the study is as good, and the next command can draw it."""
+        try:
+            draw_study(study_path(run.folder).parent, run.aws.get("price_per_hour"))
+        except HostError as error:
+            complain(error)
+
+
+def cost_of(tuning: Tuning, place: AwsPlace) -> Cost:
+    """At worst: every trial runs to its limit, as many at once as may."""
+    spec = tuning.spec
+    at_once = min(spec.max_parallel_jobs, spec.num_jobs)
+    price = price_per_hour(place.instance_type, "training")
+    hours = spec.num_jobs / at_once * tuning.trial_seconds / 3600
+    if spec.max_runtime_seconds is not None:
+        hours = min(hours, spec.max_runtime_seconds / 3600)
+    machines = at_once * place.instance_count
+    several = f" of {place.instance_count}" if place.instance_count > 1 else ""
+    return Cost(
+        what=f"{machines} x {place.instance_type}, {spec.num_jobs} trials{several} of {spec.name}",
+        per_hour=None if price is None else machines * price,
+        hours=hours,
+        note="spot: usually a third of it" if place.spot else "",
+    )
+
+
+def _trial_price(tuning: Tuning, place: AwsPlace) -> float | None:
+    """US dollars an hour of one trial, as the file or the table says; for the page."""
+    price = tuning.spec.price_per_hour or price_per_hour(place.instance_type, "training")
+    return None if price is None else price * place.instance_count
+
+
+def _limit(tuning: Tuning) -> float:
+    """Seconds until nobody waits any more, twice as long as all trials one after another take."""
+    runtime = tuning.spec.max_runtime_seconds
+    return 2.0 * (runtime or tuning.spec.num_jobs * tuning.trial_seconds) + DAY_SECONDS
+
+
+def _hyperparameters(spec: TuningSpec) -> dict[str, str]:
+    """As a study of here has them in run.json. SageMaker's limit on one value does not hold."""
+    data = {name: value for name, value in spec.to_json().items() if name != "static"}
+    return {**spec.static, TUNING_KEY: json.dumps(data, separators=(",", ":"))}
+
+
+def _bill(run: Run, study: Study) -> Mapping[str, Any]:
+    """As of training jobs: what all trials together are charged."""
+    billable = run.aws.get("billable") or {}
+    seconds = sum(billable.values())
+    price = price_per_hour(run.aws["instance_type"], "training")
+    count = run.aws["instance_count"]
+    trained = sum(trial.seconds for trial in study.trials)
+    return {
+        "instance_type": run.aws["instance_type"],
+        "instance_count": count,
+        "is_spot": run.aws["is_spot"],
+        "training_seconds": trained,
+        "billable_seconds": seconds,
+        "usd": None if price is None else round(price * count * seconds / 3600, 4),
+        "saving": round(1 - seconds / trained, 4) if run.aws["is_spot"] and trained else None,
+    }
