@@ -15,12 +15,15 @@ SOON_SECONDS = 15 * 60
 
 
 def account_checks(account: Account) -> list[Check]:
-    """Credentials and region. Raises UsageError: there are no credentials."""
-    who = fine("credentials", f"{account.caller}{_until()}")
-    end = credentials_end()
-    if end and (end - datetime.now(UTC)).total_seconds() < SOON_SECONDS:
-        who = wrong("credentials", f"{account.caller}{_until()}", "aws sso login")
-    return [who, fine("region", account.region)]
+    """Credentials and region. Raises UsageError: there are no credentials; AwsError."""
+    who, end = account.caller, credentials_end()
+    left = (end - datetime.now(UTC)).total_seconds() if end else None
+    if left is not None and left < SOON_SECONDS:
+        until = f"valid for {duration(left)} only" if left > 0 else "expired"
+        check = wrong("credentials", f"{who}, {until}", "aws sso login, or new keys")
+    else:
+        check = fine("credentials", who if left is None else f"{who}, valid for {duration(left)}")
+    return [check, fine("region", account.region)]
 
 
 def role_checks(account: Account, wanted: Wanted) -> list[Check]:
@@ -29,14 +32,6 @@ def role_checks(account: Account, wanted: Wanted) -> list[Check]:
     for role, service in wanted.roles:
         found += looked("role", lambda role=role, service=service: _role(account, role, service))  # type: ignore[misc]
     return found
-
-
-def _until() -> str:
-    end = credentials_end()
-    if end is None:
-        return ""
-    left = (end - datetime.now(UTC)).total_seconds()
-    return f", valid for {duration(left)}" if left > 0 else ", expired"
 
 
 def _role(account: Account, role: str, service: str) -> Check:

@@ -33,9 +33,7 @@ def examine(known: dict[str, str], path: Path | None, pictures: Path | None) -> 
     account = Account()
     try:
         in_aws = account_checks(account) if needs_aws or not path else []
-    except AwsError as error:
-        in_aws, needs_aws = [_unreachable("credentials", error, needs_aws)], False
-    except UsageError as error:
+    except (AwsError, UsageError) as error:
         in_aws, needs_aws = [_unreachable("credentials", error, needs_aws)], False
     except KennelError:  # no boto3, which the machine's checks have said
         in_aws, needs_aws = [], False
