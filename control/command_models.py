@@ -142,7 +142,7 @@ def _predict(place: Place, name: str) -> str:
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
-        "where", metavar="WHERE", help="a multi-model endpoint's name, or its deployment's TOML file"
+        "where", metavar="WHERE", help="a multi-model endpoint, or its deployment, a TOML file"
     )
     parser.add_argument("verb", choices=VERBS, nargs="?", default=VERBS[0], help="default list")
     parser.add_argument("name", metavar="NAME", nargs="?", help="the model's, e.g. dogs/v2")

@@ -69,6 +69,9 @@ def transform_pictures(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.input.endswith(".toml"):
+        told = f"type `kennel deploy {arguments.input}`"
+        raise UsageError(f"{arguments.input} describes a transform in AWS: {told}")
     if arguments.out in OUTPUT_FORMATS:
         raise UsageError(
             f"-o {arguments.out}: here -o is where the result goes; --json prints the summary as "

@@ -1,4 +1,4 @@
-"""Publish: bundles become models of a multi-model endpoint, each under a name that stays its own."""
+"""Publish: bundles become models of a multi-model endpoint, each under a name of its own."""
 
 import base64
 import hashlib

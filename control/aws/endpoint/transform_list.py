@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from contract.errors import UsageError
 from control.aws.endpoint.transform_spec import TransformSpec
-from control.s3 import S3
+from control.s3 import S3, S3Uri
 from control.transform_input import S3Input, find_input
 from control.transform_plan import write_plan
 from control.transform_results import State, TransformFolder, TransformJob
@@ -21,25 +21,29 @@ def list_objects(
 
     Raises UsageError: nothing is there, or something that the job would fail for. AwsError.
     """
-    pictures = pictures_of(transform)
-    is_one_each = transform.split == "None"
+    left_out: dict[str, int] = {}
     total = 0
-    for total in write_plan(folder.plan, pictures.names() if is_one_each else _all(transform, s3)):
-        pass
-    if is_one_each:
+    if transform.split == "None":
+        pictures = _pictures(transform)
+        for total in write_plan(folder.plan, pictures.names()):
+            pass
         _check(transform, pictures)
+        left_out = dict(pictures.left_out)
+    else:
+        for total in write_plan(folder.plan, _files_of_records(transform, s3)):
+            pass
     if not total:
         raise UsageError(f"{transform.input} holds nothing to answer: check the address")
-    state = State(job=job, total=total, left_out=dict(pictures.left_out))
+    state = State(job=job, total=total, left_out=left_out)
     folder.begin(state)
     return state
 
 
-def pictures_of(transform: TransformSpec) -> S3Input:
-    """The input, as the local transform reads it. Raises UsageError, AwsError."""
-    found = find_input(str(transform.input), CONNECTIONS)
-    assert isinstance(found, S3Input)
-    return found
+def folder_of(transform: TransformSpec) -> S3Uri:
+    """What the names are relative to. Raises UsageError, AwsError: a manifest cannot be read."""
+    if transform.is_manifest:
+        return _pictures(transform).folder
+    return transform.input if transform.is_folder else transform.input.parent()
 
 
 def manifest_of_names(transform: TransformSpec, names: Iterator[bytes]) -> bytes:
@@ -48,13 +52,18 @@ def manifest_of_names(transform: TransformSpec, names: Iterator[bytes]) -> bytes
     return json.dumps(listed).encode()
 
 
-def _all(transform: TransformSpec, s3: S3) -> Iterator[bytes]:
-    """Files of records, whatever they are called."""
-    if not transform.input.key.endswith("/"):
-        yield from pictures_of(transform).names()
-        return
+def _pictures(transform: TransformSpec) -> S3Input:
+    """As the local transform finds them."""
+    found = find_input(str(transform.input), CONNECTIONS)
+    assert isinstance(found, S3Input)
+    return found
+
+
+def _files_of_records(transform: TransformSpec, s3: S3) -> Iterator[bytes]:
+    """Whatever they are called."""
+    folder = folder_of(transform)
     for key in s3.list(transform.input):
-        if name := key[len(transform.input.key) :]:
+        if name := key[len(folder.key) :]:
             yield name.encode()
 
 

@@ -18,7 +18,7 @@ from control.aws.endpoint.artifact import upload
 from control.aws.endpoint.last_lines import last_lines
 from control.aws.endpoint.transform_count import AnswerCount, boundaries_of
 from control.aws.endpoint.transform_fetch import THREADS, Answers, base_of, fetch
-from control.aws.endpoint.transform_list import list_objects, manifest_of_names, pictures_of
+from control.aws.endpoint.transform_list import folder_of, list_objects, manifest_of_names
 from control.aws.endpoint.transform_plan import TransformPlan
 from control.aws.endpoint.transform_reasons import NO_REASON, Reason, reasons_in
 from control.aws.endpoint.transform_request import answers_of, manifest_call, transform_of
@@ -115,7 +115,7 @@ class TransformRun:
             ) from None
 
     def _begin(self, state: State) -> str:
-        """Make the model and the job; the job's name. Nothing half made is left when AWS refuses."""
+        """Make the model and the job; the job's name. What AWS refuses leaves nothing half made."""
         say(f"input:   {state.total:,} objects of {self.transform.input}", to=self.echo)
         agree([self.plan.cost], is_yes=self.is_yes, to=self.echo)
         if self.plan.artifact and upload(self.account, self.plan.artifact):
@@ -210,12 +210,12 @@ class TransformRun:
                 complain(f"s3://{bucket}/{key}: {reason.text}")
             self.output.publish(outcome.state)
             return outcome
-        given = pictures_of(self.transform)
+        given = folder_of(self.transform)
         work = Answers(
             s3=self.s3,
             folder=answers,
-            base=base_of(self.s3, answers, given.folder),
-            keys=given.folder.key,
+            base=base_of(self.s3, answers, given),
+            keys=given.key,
             format=state.job.format,
             reasons=reasons_in(lines, bucket),
             are_records=self.transform.split != "None",

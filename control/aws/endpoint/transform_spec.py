@@ -9,6 +9,7 @@ from typing import Any
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
 from control.s3 import SCHEME, S3Uri
+from control.transform_input import MANIFEST_SUFFIXES
 from control.transform_row import FORMATS
 
 NAMES = (
@@ -23,7 +24,6 @@ USUAL_MB = 10  # photographs of telephones; ten requests on each instance then s
 LONGEST_FILTER = 63
 SPLITS = ("None", "Line", "RecordIO")  # TFRecord is not read: its features have no agreed names
 STRATEGIES = ("SingleRecord", "MultiRecord")
-MANIFEST_ENDING = ".manifest"
 TABLE_ACCEPT = "application/jsonlines"  # one line a picture, which becomes a row as it is
 DAY_SECONDS = 86_400
 
@@ -52,9 +52,15 @@ class TransformSpec:
     ami: str = ""  # TransformAmiVersion; "": the one that fits the image's CUDA
 
     @property
+    def is_folder(self) -> bool:
+        """Whether the input is all objects below a prefix."""
+        return not self.input.key or self.input.key.endswith("/")
+
+    @property
     def is_manifest(self) -> bool:
-        """Whether the input is a list of objects that somebody wrote."""
-        return self.input.key.endswith(MANIFEST_ENDING)
+        """Whether the input is a list of pictures that somebody wrote."""
+        is_list = PurePosixPath(self.input.key).suffix.lower() in MANIFEST_SUFFIXES
+        return is_list and not self.is_folder and self.split == "None"
 
     @property
     def is_table(self) -> bool:
@@ -140,7 +146,8 @@ def _filter_in(fields: Fields, name: str) -> str:
 
 def _object_or_folder(uri: S3Uri) -> S3Uri:
     """An object where the name has a suffix; else a folder, or `dogs` would mean `dogs2/`, too."""
-    return uri if PurePosixPath(uri.key).suffix else uri.folder()
+    suffix = PurePosixPath(uri.key).suffix[1:]
+    return uri if suffix and not suffix.isdigit() else uri.folder()
 
 
 def _results_in(path: Path, text: str) -> str:

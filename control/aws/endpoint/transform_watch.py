@@ -124,7 +124,7 @@ class TransformWatch:
         what = f"transform job {self.name}"
         wish = "detach" if self.was_stopped else wish_of_person(what, self.echo)
         if wish == "detach":
-            state = "is being stopped" if self.was_stopped else "goes on in AWS, and so do its costs"
+            state = "is being stopped" if self.was_stopped else "goes on in AWS, and is billed"
             stop = "" if self.was_stopped else f"; `{self.stop}` stops it"
             raise DetachedError(f"{what} {state}: `{self.again}` looks again{stop}")
         if wish == "stop":
