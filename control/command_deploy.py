@@ -74,10 +74,8 @@ def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
         total = sum(one["weight"] or 0 for one in variants) or 1
         shares = (f"{one['name']} {(one['weight'] or 0) / total:.0%}" for one in variants)
         lines.append(f"traffic: {', '.join(shares)}")
-    if spec.ttl_hours:
-        lines.append(f"expires: {spec.ttl_hours:g} h after it was made or changed; ttl_hours says so")
-    else:
-        lines.append("expires: never: it costs until it is deleted")
+    until = done.expires or "never: it costs until it is deleted"
+    lines.append(f"expires: {until}")
     target = " --target-model MODEL" if spec.multi_model else ""
     lines.append(f"next:    kennel predict PICTURE --endpoint {spec.name}{target}")
     if done.change == "updated":

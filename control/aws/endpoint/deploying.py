@@ -8,7 +8,7 @@ from control.aws.call import Call
 from control.aws.endpoint.creating import create, finish_creating, remove_failed
 from control.aws.endpoint.following import SETTLED, Described, reason_of
 from control.aws.endpoint.request import PREVIOUS, sagemaker_call, update_call
-from control.aws.endpoint.updating import own_tags, take_over, types_of, update
+from control.aws.endpoint.updating import expiry_of, own_tags, take_over, types_of, update
 from control.aws.endpoint.work import Work
 from control.terminal import say
 
@@ -21,6 +21,7 @@ class Deployed:
 
     change: Change
     answer: Described
+    expires: str  # ISO 8601, UTC; empty: never
 
     def to_json(self) -> dict[str, Any]:
         """For `-o json`."""
@@ -30,6 +31,7 @@ class Deployed:
             "status": self.answer["EndpointStatus"],
             "configuration": self.answer["EndpointConfigName"],
             "arn": self.answer["EndpointArn"],
+            "expires": self.expires or None,
             "variants": [
                 {
                     "name": one["VariantName"],
@@ -60,14 +62,14 @@ def deploy(work: Work, *, is_update: bool = False) -> Deployed:
     if current is None:
         if is_update:
             raise UsageError(f"there is no endpoint {name}: leave --update out to make it")
-        return Deployed(change="created", answer=create(work))
+        answer = create(work)
+        return Deployed(change="created", answer=answer, expires=_planned(work))
     own_tags(work, current)
     if current["EndpointStatus"] == "Creating":
         return _go_on(work)
     current = _settled(work, current)
-    work.publish_models()
     done = update(work, current)
-    return Deployed(change=done.change, answer=done.answer)
+    return Deployed(change=done.change, answer=done.answer, expires=done.expires)
 
 
 def previous_call(work: Work, current: Described) -> Call:
@@ -95,8 +97,14 @@ def roll_back(work: Work) -> Deployed:
     call = previous_call(work, current)
     back = call.parameters["EndpointConfigName"]
     say(f"update:  {current['EndpointConfigName']} -> {back}, back again", to=work.echo)
-    answer = take_over(work, current, call, {})
-    return Deployed(change="rolled back", answer=answer)
+    tags = own_tags(work, current)
+    answer = take_over(work, current, call, tags)
+    return Deployed(change="rolled back", answer=answer, expires=expiry_of(tags))
+
+
+def _planned(work: Work) -> str:
+    expires = work.plan.expires
+    return expires.isoformat(timespec="seconds") if expires else ""
 
 
 def _go_on(work: Work) -> Deployed:
@@ -105,7 +113,7 @@ def _go_on(work: Work) -> Deployed:
     answer = finish_creating(work)
     done = update(work, answer)
     change: Change = "created" if done.change == "unchanged" else done.change
-    return Deployed(change=change, answer=done.answer)
+    return Deployed(change=change, answer=done.answer, expires=done.expires)
 
 
 def _settled(work: Work, current: Described, *, may_be_broken: bool = False) -> Described:

@@ -20,6 +20,7 @@ from control.aws_client import AwsError
 from control.terminal import say
 
 Change = Literal["updated", "weights", "unchanged"]
+NEVER = "never"  # in the tag that says when an endpoint is deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Updated:
 
     change: Change
     answer: Described
+    expires: str = ""  # ISO 8601, UTC; empty: never
 
 
 def update(work: Work, current: Described) -> Updated:
@@ -41,8 +43,7 @@ def update(work: Work, current: Described) -> Updated:
     is_other_ttl = tags.get(TTL) != f"{spec.ttl_hours:g}"
     if current["EndpointConfigName"] != plan.config_name:
         answer = _replace(work, current, tags)
-        move_expiry(work, answer)
-        return Updated(change="updated", answer=answer)
+        return Updated(change="updated", answer=answer, expires=move_expiry(work, answer))
     work.publish_models()
     if is_other_ttl:
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
@@ -50,11 +51,10 @@ def update(work: Work, current: Described) -> Updated:
     if _weights_now(current) != {one.name: one.weight for one in spec.variants}:
         work.account.send(weights_call(spec), f"the weights of {spec.name}")
         current, change = work.follower.until_settled(work.limit_seconds), "weights"
-    if is_other_ttl:
-        move_expiry(work, current)
+    expires = move_expiry(work, current) if is_other_ttl else expiry_of(tags)
     if plan.scaling:
         apply_scaling(work.account, plan.scaling, f"scaling of {spec.name}")
-    return Updated(change=change, answer=current)
+    return Updated(change=change, answer=current, expires=expires)
 
 
 def own_tags(work: Work, current: Described) -> dict[str, str]:
@@ -69,16 +69,25 @@ def own_tags(work: Work, current: Described) -> dict[str, str]:
     return tags
 
 
-def move_expiry(work: Work, current: Described) -> None:
-    """The life of an endpoint begins anew: the schedule and the tags say when it ends."""
+def expiry_of(tags: Mapping[str, str]) -> str:
+    """When the endpoint is deleted, as its tags say; empty for never."""
+    return tags.get(EXPIRES, NEVER).replace(NEVER, "")
+
+
+def move_expiry(work: Work, current: Described) -> str:
+    """The life of an endpoint begins anew: the schedule and the tags say when it ends.
+
+    Returns that time, in ISO 8601; empty for never.
+    """
     plan, spec = work.plan, work.plan.spec
-    tags = {TTL: f"{spec.ttl_hours:g}", EXPIRES: "never"}
+    tags = {TTL: f"{spec.ttl_hours:g}", EXPIRES: NEVER}
     if plan.expiry and plan.expires:
         set_expiry(work.account, plan.expiry, f"the scheduled deletion of {spec.name}")
         tags[EXPIRES] = plan.expires.isoformat(timespec="seconds")
     else:
         end_expiry(work.account, "endpoint", spec.name)
     tag(work, current, tags)
+    return expiry_of(tags)
 
 
 def tag(work: Work, current: Described, tags: Mapping[str, str]) -> None:
