@@ -39,11 +39,13 @@ def remedy_for(code: str, message: str) -> str:
         return _limit(message)
     if code in _THROTTLED:
         return "AWS was asked too often, also after pauses: wait a minute and type it again"
-    if code == "ValidationException" and "assume role" in message.lower():
+    if code in ("ValidationException", "InvalidParameterValueException") and "assume" in message:
         return (
             "the role does not exist or does not trust this service: `kennel iam show` prints "
             "the role that is needed, `kennel iam create` makes it"
         )
+    if "instanceprofile" in message.lower().replace(" ", ""):
+        return "the instance profile does not exist: `kennel iam create` makes it"
     return _PLAIN.get(code, "")
 
 
