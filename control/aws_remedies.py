@@ -10,6 +10,7 @@ _LIMIT = re.compile(r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with c
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_INVALID = ("ValidationException", "InvalidParameterValueException")
 _PLAIN = {
     "ExpiredToken": "log in again: `aws sso login`, or new keys",
     "ExpiredTokenException": "log in again: `aws sso login`, or new keys",
@@ -39,7 +40,7 @@ def remedy_for(code: str, message: str) -> str:
         return _limit(message)
     if code in _THROTTLED:
         return "AWS was asked too often, also after pauses: wait a minute and type it again"
-    if code in ("ValidationException", "InvalidParameterValueException") and "assume" in message:
+    if code in _INVALID and "assume" in message.lower():
         return (
             "the role does not exist or does not trust this service: `kennel iam show` prints "
             "the role that is needed, `kennel iam create` makes it"

@@ -17,6 +17,7 @@ from control.command_debug import DEBUG
 from control.command_demo import DEMO
 from control.command_deploy import DEPLOY
 from control.command_doctor import DOCTOR
+from control.command_lambda import LAMBDA
 from control.command_models import MODELS
 from control.command_predict import PREDICT
 from control.command_list import LIST
@@ -38,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     DEPLOY,
     MODELS,
     SCALE,
+    LAMBDA,
     DATA,
     DEBUG,
     REPORT,

@@ -31,7 +31,7 @@ from serving import REPOSITORY, free_port
 ACCOUNT = "123456789012"  # moto's
 REGION = "us-east-1"
 WAIT_SECONDS = 60
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
+Answer = Callable[[dict[str, Any]], "dict[str, Any] | Reply"]
 DROPPED = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
 
 
@@ -108,6 +108,14 @@ class Aws:
             timeout=120,
             check=False,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What an `answer` gives when headers matter, or a body that is no object."""
+
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Refusal(Exception):
@@ -204,6 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
             found = answer(_json(body))
         except Refusal as refusal:
             self._refuse(refusal.code, refusal.message, refusal.status, body=body)
+            return
+        if isinstance(found, Reply):
+            self._reply(200, found.headers, found.body)
             return
         self._reply(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(found).encode())
 
@@ -307,4 +318,4 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("moto does not answer")
 
 
-__all__ = ["ACCOUNT", "REGION", "Aws", "Refusal", "aws", "moto"]
+__all__ = ["ACCOUNT", "REGION", "Aws", "Refusal", "Reply", "aws", "moto"]

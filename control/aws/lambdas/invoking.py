@@ -1,0 +1,93 @@
+"""Invoking: one event to the function in AWS, its answer, and what Lambda measured."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.errors import HostError, RequestError
+from control.aws.account import Account
+from control.aws.call import Call
+from control.aws.lambdas.function_spec import ALIAS
+from control.aws.lambdas.requests import on_function
+
+# Lambda's last log line of an invocation, e.g. `Billed Duration: 13 ms`.
+_MEASURED = re.compile(r"((?:[A-Z]\w+ )*[A-Z]\w+): ([\d.]+) (ms|MB)")
+NAMES = {
+    "Duration": "duration_ms",
+    "Billed Duration": "billed_ms",
+    "Init Duration": "init_ms",  # a cold start's
+    "Max Memory Used": "memory_used_mb",
+    "Memory Size": "memory_mb",
+}
+LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoked:
+    """What the function said, as it said it."""
+
+    status: int
+    body: str
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def answer(self) -> dict[str, Any]:
+        """The prediction. Raises RequestError with the function's own words."""
+        try:
+            document = json.loads(self.body)
+            if self.status == 200:
+                (prediction,) = document["predictions"]
+                return dict(prediction)
+            message = str(document["message"])
+        except (ValueError, KeyError, TypeError):
+            message = f"the function answered {self.status}: {self.body[:200]!r}"
+        raise RequestError(self.status, message)
+
+
+def invoke_call(name: str, event: Mapping[str, Any], *, is_live: bool) -> Call:
+    """Invoke, with the end of the log in the answer."""
+    qualifier = {"Qualifier": ALIAS} if is_live else {}
+    return on_function(
+        name, "Invoke", **qualifier, LogType="Tail", Payload=json.dumps(event).encode()
+    )
+
+
+def invoke(account: Account, name: str, event: Mapping[str, Any]) -> Invoked:
+    """The alias `live` where there is one. Raises AwsError, HostError: the function failed."""
+    look = on_function(name, "GetAlias", Name=ALIAS)
+    is_live = account.find(look, f"function {name}") is not None
+    said = account.send(invoke_call(name, event, is_live=is_live), f"function {name}")
+    payload = said["Payload"].read()
+    log = base64.b64decode(said.get("LogResult", "")).decode("utf-8", "replace")
+    if said.get("FunctionError"):
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith(("START ", "END ", "REPORT "))]
+        told = " | ".join(lines[-LOG_LINES:])
+        raise HostError(f"function {name} failed: {_why(payload)}; its log ends: {told or 'empty'}")
+    return read_answer(payload, measured_in(log))
+
+
+def read_answer(payload: bytes, measured: Mapping[str, float]) -> Invoked:
+    """Raises HostError: whatever answered is not our function."""
+    try:
+        found = json.loads(payload)
+        return Invoked(status=int(found["statusCode"]), body=found["body"], measured=measured)
+    except (ValueError, KeyError, TypeError):
+        told = payload[:200].decode("utf-8", "replace")
+        raise HostError(f"the function does not answer as kennel's does: {told!r}") from None
+
+
+def measured_in(log: str) -> dict[str, float]:
+    """What the last REPORT line of a log says, by our names."""
+    lines = [line for line in log.splitlines() if line.startswith("REPORT ")]
+    found = _MEASURED.findall(lines[-1]) if lines else []
+    return {NAMES[name]: float(number) for name, number, _ in found if name in NAMES}
+
+
+def _why(payload: bytes) -> str:
+    try:
+        return str(json.loads(payload)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return payload[:200].decode("utf-8", "replace") or "no reason"
