@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -111,9 +112,10 @@ def test_a_study_that_runs_is_not_started_twice(here, capsys):
     ("words", "says"),
     [
         (["--on", "aws", "--show"], "needs a table [aws]"),
-        (["--on", "moon"], "this version knows process and container"),
+        (["--on", "moon"], "this version knows process, container and aws"),
         (["--set", "lr=0.1"], "either a range or one value, not both"),
         (["--image", "x"], "a process has none"),
+        (["--in-one-job"], "--in-one-job: only a study in AWS takes it"),
         (["--max-jobs", "0"], "max_jobs: expected >= 1"),
         (["--max-job", "3"], "did you mean --max-jobs?"),
     ],
@@ -126,13 +128,14 @@ def test_asking_the_impossible_is_one_line_and_exit_code_2(words, says, here, ca
 def test_in_aws_the_exact_request_is_shown_and_nothing_sent(here, capsys):
     (here / "search.toml").write_text(SEARCH + AWS)
     assert main([*WORDS, "--on", "aws", "--show"]) == 0
-    request = json.loads(capsys.readouterr().out)
-    assert request["HyperParameterTuningJobName"] == "dogs"
+    (call,) = json.loads(capsys.readouterr().out)
+    assert call["operation"] == "CreateHyperParameterTuningJob"
+    assert re.fullmatch(r"dogs-\d{8}-\d{6}", call["parameters"]["HyperParameterTuningJobName"])
     assert main([*WORDS, "--on", "aws", "--in-one-job", "--show"]) == 0
-    request = json.loads(capsys.readouterr().out)
-    assert request["HyperParameters"]["epochs"] == "5"
-    assert main([*WORDS, "--on", "aws"]) == 2
-    assert "prints the request and does not send it; add --show" in capsys.readouterr().err
+    (call,) = json.loads(capsys.readouterr().out)
+    assert call["operation"] == "CreateTrainingJob"
+    assert call["parameters"]["HyperParameters"]["epochs"] == "5"
+    assert not (here / "runs").exists()
 
 
 def test_run_takes_the_best_of_a_study_below_what_is_set(here, capsys):

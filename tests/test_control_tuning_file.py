@@ -48,10 +48,10 @@ def read(tmp_path):
     (tmp_path / "jobs" / "pictures" / "a.png").touch()
     (tmp_path / "jobs" / "dogs.toml").write_text(JOB)
 
-    def read(text, *arguments, head='job = "dogs.toml"\n'):
+    def read(text, *arguments, head='job = "dogs.toml"\n', **options):
         path = tmp_path / "jobs" / "dogs_tuning.toml"
         path.write_text(head + text)
-        return read_tuning(path, *arguments)
+        return read_tuning(path, *arguments, **options)
 
     return read
 
@@ -98,11 +98,10 @@ def test_a_budget_of_time_leaves_time_for_the_farewell(read):
         (SEARCH.replace("20", "2000"), "dogs_tuning.toml: tuning.max_jobs: expected >= 1"),
         ('job = "cats.toml"\n' + SEARCH, "as TOML"),
         (SEARCH + '[warm_start]\ntype = "TransferLearning"\n', "warm_start.parents: expected"),
-        (SEARCH + "[aws]\n", "aws.image: expected text in quotes, got None"),
-        (SEARCH + AWS.replace("arn:aws:iam", "iam"), "aws.role: expected an ARN"),
+        (SEARCH + "[aws]\n", "aws.output: expected where results go"),
+        (SEARCH + AWS.replace("arn:aws:iam", "iam"), "aws.role: expected a role's name, or its ARN"),
         (SEARCH + AWS.replace("s3://bucket/out", "bucket"), "aws.output: expected s3://"),
         (SEARCH + AWS.replace("training", "trian"), "did you mean 'train'"),
-        (SEARCH + AWS.replace("training", "validation"), "no train channel"),
         (SEARCH + AWS.replace("[aws.ch", "spot = 1\n[aws.ch"), "aws.spot: expected true or false"),
     ],
 )
@@ -132,8 +131,23 @@ def test_a_test_objective_needs_a_test_channel(read):
 
 
 def test_pictures_in_s3_need_none_here(read):
-    tuning = read(SEARCH + AWS)
-    assert tuning.aws.channels == {"train": "s3://bucket/train", "test": "s3://bucket/test"}
+    tuning = read(SEARCH + AWS, in_aws=True)
+    assert {name: str(uri) for name, uri in tuning.channels.items()} == {
+        "train": "s3://bucket/train",
+        "test": "s3://bucket/test",
+    }
+    assert tuning.aws.role.endswith("role/kennel")
+
+
+def test_a_channel_of_this_machine_says_how_to_bring_it_to_aws(read):
+    with pytest.raises(ChannelError, match=r"`kennel data push .*pictures s3://bucket/dogs/train`"):
+        read(SEARCH + AWS.replace("training", "validation"), in_aws=True)
+
+
+def test_a_study_takes_its_place_in_aws_from_its_job(read, tmp_path):
+    (tmp_path / "jobs" / "dogs.toml").write_text(JOB + AWS)
+    assert read(SEARCH, in_aws=True).aws.output == "s3://bucket/out"
+    assert read(SEARCH + AWS.replace("bucket/out", "mine"), in_aws=True).aws.output == "s3://mine"
 
 
 def test_the_page_about_tuning_describes_files_that_are_read(read):

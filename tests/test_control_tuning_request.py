@@ -1,26 +1,34 @@
 """The requests are what SageMaker's own model, as botocore ships it, accepts."""
 
-import re
+from dataclasses import replace
 from pathlib import Path
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from plans import check_plan
 from tuning import GRID, HYPERBAND, spec_of
 
 from contract.errors import ChannelError, SpecError
 from contract.metrics import read_metrics
 from contract.tuning import TUNING_KEY, TuningSpec
-from control.tuning_file import AwsPlace, Tuning
-from control.tuning_request import request_for_one_job, request_for_tuning_job
+from control.aws.account import Account
+from control.aws.job.training_request import request_for_training_job
+from control.aws.tuning.run_tuning import TuningRunner
+from control.aws_place import AwsPlace
+from control.s3 import S3Uri
+from control.tuning_file import Tuning, read_tuning
+from control.tuning_request import one_job, request_for_tuning_job
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "jobs" / "dogs_tuning_aws.toml"
 PLACE = AwsPlace(
     image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/kennel-train:1",
     role="arn:aws:iam::123456789012:role/kennel",
     output="s3://bucket/out/",
-    channels={"train": "s3://bucket/train", "test": "s3://bucket/test"},
     spot=True,
+    tags={"team": "dogs"},
 )
+CHANNELS = {name: S3Uri("bucket", name) for name in ("train", "test")}
 STRATEGIES = {
     "Bayesian": {},
     "Random": {"strategy": "Random", "max_jobs": 10_000, "objective": "validation:accuracy"},
@@ -59,19 +67,29 @@ def accepts():
 
 
 def tuning_of(**changes):
-    return Tuning(spec=spec_of(**changes), channels={"test": Path()}, aws=PLACE)
+    return Tuning(spec=spec_of(**changes), channels=CHANNELS, aws=PLACE)
+
+
+def tuning_job(**changes):
+    """The parameters of CreateHyperParameterTuningJob."""
+    return request_for_tuning_job(tuning_of(**changes), PLACE, "dogs-1").parameters
+
+
+def training_job(tuning):
+    """The parameters of the CreateTrainingJob that is the whole study."""
+    spec = one_job(tuning)
+    return request_for_training_job(spec, spec.aws, "dogs-1")
 
 
 @pytest.mark.parametrize("changes", STRATEGIES.values(), ids=STRATEGIES)
 def test_sagemaker_accepts_every_strategy(accepts, changes):
-    tuning = tuning_of(**changes)
-    assert accepts("CreateHyperParameterTuningJob", request_for_tuning_job(tuning)) == ""
+    assert accepts("CreateHyperParameterTuningJob", tuning_job(**changes)) == ""
     alone = tuning_of(**{**changes, "warm_start": None})
-    assert accepts("CreateTrainingJob", request_for_one_job(alone)) == ""
+    assert accepts("CreateTrainingJob", training_job(alone)) == ""
 
 
 def test_the_request_says_what_the_description_says():
-    request = request_for_tuning_job(tuning_of(**STRATEGIES["everything"]))
+    request = tuning_job(**STRATEGIES["everything"])
     config = request["HyperParameterTuningJobConfig"]
     assert config["ParameterRanges"] == {
         "ContinuousParameterRanges": [
@@ -100,7 +118,7 @@ def test_the_request_says_what_the_description_says():
 
 
 def test_the_objective_is_among_the_metrics_that_are_defined():
-    request = request_for_tuning_job(tuning_of())
+    request = tuning_job()
     objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     assert objective == {"Type": "Minimize", "MetricName": "test:loss"}
     metrics = request["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
@@ -109,7 +127,7 @@ def test_the_objective_is_among_the_metrics_that_are_defined():
 
 
 def test_hyperband_counts_epochs():
-    config = request_for_tuning_job(tuning_of(**HYPERBAND))["HyperParameterTuningJobConfig"]
+    config = tuning_job(**HYPERBAND)["HyperParameterTuningJobConfig"]
     assert config["StrategyConfig"]["HyperbandStrategyConfig"] == {
         "MinResource": 1,
         "MaxResource": 9,
@@ -118,50 +136,61 @@ def test_hyperband_counts_epochs():
 
 def test_in_one_job_the_study_is_a_hyperparameter_and_its_file_a_checkpoint():
     tuning = tuning_of(static={"epochs": "5"})
-    request = request_for_one_job(tuning)
+    request = training_job(tuning)
     text = request["HyperParameters"][TUNING_KEY]
     assert TuningSpec.from_hyperparameter(text, {"epochs": "5"}) == tuning.spec
     assert request["CheckpointConfig"]["S3Uri"] == "s3://bucket/out/dogs/checkpoints"
-    assert re.fullmatch(r"dogs-\d{8}-\d{6}", request["TrainingJobName"])
     assert request["StoppingCondition"]["MaxRuntimeInSeconds"] == 20 * 86_400
 
 
-@pytest.mark.parametrize(
-    ("changes", "place", "says"),
-    [
-        ({}, None, r"needs a table \[aws\]"),
-        ({"warm_start": {"parents": ["runs/0001-x"]}}, PLACE, "cannot be the name of a tuning job"),
-    ],
-)
-def test_what_cannot_be_asked_of_aws_is_said(changes, place, says):
-    with pytest.raises(SpecError, match=says):
-        request_for_tuning_job(Tuning(spec=spec_of(**changes), channels={}, aws=place))
+def test_a_parent_needs_a_name_that_aws_allows():
+    with pytest.raises(SpecError, match="cannot be the name of a tuning job"):
+        tuning_job(warm_start={"parents": ["runs/0001-x"]})
 
 
-def test_a_test_objective_needs_a_test_channel_in_s3():
-    place = AwsPlace(image="i", role="r", output="s3://b", channels={"train": "s3://b/train"})
-    with pytest.raises(ChannelError, match="needs a test channel"):
-        request_for_tuning_job(Tuning(spec=spec_of(), channels={"test": Path()}, aws=place))
+def test_trials_share_no_checkpoints():
+    place = replace(PLACE, checkpoints="s3://bucket/kept")
+    with pytest.raises(SpecError, match="would write to this one place"):
+        request_for_tuning_job(tuning_of(), place, "dogs-1")
+
+
+@pytest.mark.parametrize("wanted", ["train", "test"])
+def test_every_trial_needs_its_channels_in_s3(wanted):
+    channels = {name: uri for name, uri in CHANNELS.items() if name != wanted}
+    tuning = Tuning(spec=spec_of(), channels=channels, aws=PLACE)
+    with pytest.raises(ChannelError, match=f"{wanted} channel"):
+        request_for_tuning_job(tuning, PLACE, "dogs-1")
 
 
 def test_a_study_in_one_job_has_no_parents():
-    tuning = Tuning(
-        spec=spec_of(warm_start={"parents": ["first"]}), channels={"test": Path()}, aws=PLACE
-    )
+    tuning = tuning_of(warm_start={"parents": ["first"]})
     with pytest.raises(SpecError, match="a study in one job finds no parents in AWS"):
-        request_for_one_job(tuning)
+        one_job(tuning)
 
 
 def test_a_study_in_one_job_has_one_instance():
-    place = AwsPlace(
-        image="i", role="r", output="s3://b", channels=PLACE.channels, instance_count=2
-    )
+    tuning = replace(tuning_of(), aws=replace(PLACE, instance_count=2))
     with pytest.raises(SpecError, match="runs on 1 instance, got 2"):
-        request_for_one_job(Tuning(spec=spec_of(), channels={}, aws=place))
+        one_job(tuning)
 
+
+def test_tags_reach_the_tuning_job_and_with_it_its_trials():
+    tags = {tag["Key"]: tag["Value"] for tag in tuning_job()["Tags"]}
+    assert tags["team"] == "dogs"
+    assert (tags["kennel:name"], tags["kennel:kind"]) == ("dogs", "tuning")
+
+
+def test_the_example_is_the_plan_that_was_reviewed():
+    tuning = read_tuning(EXAMPLE, in_aws=True)
+    plan = TuningRunner(account=Account(), look_again="").plan(tuning, at=0)
+    check_plan("tune_dogs_aws", plan.calls)
+    assert plan.name == "dogs-tuning-19700101-000000"
+    (cost,) = plan.costs
+    assert cost.hours == 20 / 4 * 3600 / 3600  # trials / at once * max_run_seconds
+    assert cost.what.startswith("4 x ml.m5.xlarge, 20 trials")
 
 def test_batch_size_auto_is_a_word_for_sagemaker_too():
-    request = request_for_tuning_job(tuning_of(ranges={"batch-size": ["auto", 32]}))
+    request = tuning_job(ranges={"batch-size": ["auto", 32]})
     ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
     assert ranges["CategoricalParameterRanges"] == [
         {"Name": "batch-size", "Values": ["auto", "32"]}

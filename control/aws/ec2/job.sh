@@ -1,7 +1,7 @@
 set -u -o pipefail
 LOG=$WORK/train.log      # what the container says
 TOOLS=$WORK/tools.log    # what docker, aws and tar say
-STATE=InProgress AT=Starting REASON='' CODE=null TRAINING=0
+STATE=InProgress AT=Starting REASON='' CODE=null TRAINING=0 WATCHER=''
 
 note() { printf 'kennel: %s\n' "$*" >>"$LOG"; }
 
@@ -42,10 +42,19 @@ tell() {
   tries put "$WORK/status.json" status.json
 }
 
+# Its upload of the log must not come after ours.
+end_watch() {
+  [ -n "$WATCHER" ] || return 0
+  kill "$WATCHER" 2>/dev/null
+  wait "$WATCHER" 2>/dev/null
+  WATCHER=''
+}
+
 # The only way out, whatever happened: the last words, then the end of this instance.
 finish() {
   trap - EXIT
   trap '' TERM INT HUP
+  end_watch
   if [ "$STATE" = InProgress ]; then
     STATE=Failed
     REASON="the instance was told to end while it was ${AT,,}"
@@ -129,17 +138,16 @@ watch() {
 }
 
 train() {
-  local child watcher began=$SECONDS
+  local child began=$SECONDS
   tell Training
   docker run "${RUN[@]}" "$IMAGE" train >>"$LOG" 2>&1 &
   child=$!
   watch &
-  watcher=$!
+  WATCHER=$!
   wait "$child"
   CODE=$?
   TRAINING=$((SECONDS - began))
-  kill "$watcher" 2>/dev/null
-  wait "$watcher" 2>/dev/null
+  end_watch
 }
 
 why_failed() {

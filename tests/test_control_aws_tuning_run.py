@@ -1,0 +1,344 @@
+"""`kennel tune --on aws` from its first line to its page, against moto over HTTP."""
+
+import contextlib
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from serving import picture
+from training_jobs import BUCKET, archive_of, bundle_archive, only_run, passing, put, run_json, same_name
+from tuning import write_study_run
+from tuning_jobs import TuningJob, tuning_file
+
+from contract.study import Study, read_study, write_study
+from control.cli import main
+from control.study_runs import study_path
+from control.tuning_file import read_tuning
+
+RUN = ("--on", "aws", "--yes")
+WAIT_SECONDS = 60
+ENDED = ("Completed", "Completed", "Failed")
+LOOKS = (("InProgress",), ("Completed", "InProgress"), ("Completed", "Completed", "InProgress"), ENDED)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, aws_here):
+    """The current folder of somebody with an account; runs/ appears in it."""
+    aws_here.client("s3").create_bucket(Bucket=BUCKET)
+    monkeypatch.chdir(tmp_path)
+    aws_here.forget()
+    return tmp_path
+
+
+@contextlib.contextmanager
+def started(aws, here, *words):
+    """`kennel tune` as a process of its own, once it has looked a few times."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "control", "tune", *map(str, words)],
+        env={**aws.environment, "KENNEL_POLL_SECONDS": "0.05"},
+        cwd=here,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(aws.calls("DescribeHyperParameterTuningJob")) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.wait(WAIT_SECONDS)
+
+
+def study_in(run):
+    return read_study(study_path(run))
+
+
+def test_a_study_is_made_followed_and_read_as_one_of_here(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    # 3 trials, 2 at once, a day each at most: 36 h of 2 x $0.23.
+    assert lines[0].startswith("cost:    2 x ml.m5.xlarge, 3 trials of dogs: $0.460 an hour, at most 36 h")
+    assert "at most $16.56" in lines[0]
+    trials = [line for line in lines if line.startswith("trial ") and "/3" in line]
+    assert trials == [
+        "trial 1/3  validation:loss 1.25  the best so far  lr 0.05, batch-size 32  100.0 s",
+        "trial 2/3  validation:loss 0.75  the best so far  lr 0.01235, batch-size 64  200.0 s",
+        "trial 3/3  failed: AlgorithmError: no pictures, exit code: 2  best 0.75 (trial 2)"
+        "  lr 0.1, batch-size 32  300.0 s",
+    ]
+    assert "aws:     InProgress, 1 completed, 1 under way of 3 after" in shown
+    assert "best:    trial 2, validation:loss 0.7500, validation:accuracy 0.5000" in shown
+    assert "           lr = 0.012345678901234\n" in shown
+    assert "billed:  600 s of 600 s x 1 ml.m5.xlarge, about $0.0383" in shown
+    run = only_run(here)
+    found = run_json(run)
+    assert (found["status"], found["aws"]["kind"]) == ("Completed", "tuning-job")
+    assert f"#/hyper-tuning-jobs/{found['aws']['job']}" in found["aws"]["console"]
+    assert lines[-1] == f"         kennel tune {here}/dogs.toml --on aws --fetch-best"
+
+
+def test_curves_come_from_the_log_and_what_is_missing_is_said(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS, curves=(2,))
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    study = study_in(only_run(here))
+    assert study.trials[1].curves == (
+        {"epoch": 1, "validation:loss": 2.5},
+        {"epoch": 2, "validation:loss": 0.75},
+    )
+    assert study.trials[0].curves == ()
+    assert "curves:  AWS's log has none of trial 1: the page goes without them" in capsys.readouterr().out
+
+
+def test_a_log_that_nobody_may_read_costs_the_curves_alone(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    aws_here.fail("DescribeLogStreams", "AccessDeniedException", "no", times=9)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    assert "note: trials are shown without their curves" in capsys.readouterr().err
+    assert [trial.objective for trial in study_in(only_run(here)).trials] == [1.25, 0.75, None]
+
+
+def test_the_page_and_the_table_are_those_of_a_local_study(aws_here, here):
+    TuningJob(aws_here, *LOOKS)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    run = only_run(here)
+    page = (run / "output" / "data" / "report.html").read_text()
+    assert "Trial 2 is the best of 3: validation:loss 0.7500" in page
+    assert "Best hyperparameters" in page
+    with (run / "output" / "data" / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["status"], row["objective"]) for row in rows] == [
+        ("Completed", "1.25"),
+        ("Completed", "0.75"),
+        ("Failed", ""),
+    ]
+    assert rows[1]["lr"] == "0.012345678901234"
+
+
+def test_a_run_takes_the_best_of_a_study_in_aws(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    (here / "picture").mkdir()
+    (here / "picture" / "a.png").touch()
+    (here / "job.toml").write_text('[channels]\ntrain = "picture"\n')
+    capsys.readouterr()
+    assert main(["run", "job.toml", "--from", "best", "--show"]) == 0
+    assert "hyperparameter   lr = 0.012345678901234" in capsys.readouterr().out
+
+
+def test_the_best_bundle_comes_on_request_also_afterwards(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    words = ["tune", str(tuning_file(here)), *RUN]
+    assert main(words) == 0
+    run = only_run(here)
+    assert not (run / "model").exists()
+    page = (run / "output" / "data" / "report.html").read_bytes()
+    created = len(aws_here.calls("CreateHyperParameterTuningJob"))
+    assert main([*words, "--fetch-best"]) == 0
+    assert len(aws_here.calls("CreateHyperParameterTuningJob")) == created
+    assert f"kennel serve {run.relative_to(here)}" in capsys.readouterr().out
+    assert study_in(run).bundle == "model"
+    assert (run / "output" / "data" / "report.html").read_bytes() == page  # the study's, not a trial's
+    (here / "red.png").write_bytes(picture("red"))
+    assert main(["predict", "red.png", "--bundle", str(run)]) == 0
+    assert "red" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_what_is_shown_is_what_is_sent(aws_here, here, capsys):
+    words = ["tune", str(tuning_file(here)), "--on", "aws"]
+    assert main([*words, "--show"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert aws_here.seen == []
+    TuningJob(aws_here, ENDED)
+    assert main([*words, "--yes"]) == 0
+    (sent,) = aws_here.calls("CreateHyperParameterTuningJob")
+    assert same_name(json.dumps(sent)) == same_name(json.dumps(shown["parameters"]))
+
+
+def test_a_study_that_has_ended_is_shown_and_not_run_again(aws_here, here, capsys):
+    TuningJob(aws_here, ENDED)
+    words = ["tune", str(tuning_file(here)), *RUN]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "nothing was run: this study has ended\n" in capsys.readouterr().out
+    assert len(aws_here.calls("CreateHyperParameterTuningJob")) == 1
+    assert main([*words, "--max-jobs", "9"]) == 2
+    assert 'AWS adds none to a tuning job' in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_it_alone_and_the_same_command_looks_on_again(aws_here, here, capsys):
+    TuningJob(aws_here, *[("Completed", "InProgress")] * 1000)
+    path = tuning_file(here)
+    with started(aws_here, here, path, *RUN) as process:
+        process.send_signal(signal.SIGINT)
+        shown, complaint = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130
+    run = only_run(here)
+    job = run_json(run)["aws"]["job"]
+    assert f"tuning job {job} goes on in AWS: `kennel tune {path} --on aws` looks on again" in complaint
+    assert run_json(run)["status"] == "InProgress"
+    assert "trial 1/3" in shown
+
+    TuningJob(aws_here, *LOOKS[1:])
+    capsys.readouterr()
+    assert main(["tune", str(path), *RUN]) == 0
+    again = capsys.readouterr().out
+    assert again.startswith(f"looking on again at tuning job {job}, runs/0001-dogs\n")
+    assert "trial 1/3" not in again  # it was told before
+    assert "trial 2/3" in again
+    assert len(aws_here.calls("CreateHyperParameterTuningJob")) == 1
+    assert run_json(run)["aws"]["billable"].keys() == {
+        trial.worker for trial in study_in(run).trials
+    }
+
+
+def test_stop_is_asked_for_and_the_study_keeps_its_trials(aws_here, here, capsys):
+    job = TuningJob(aws_here, *[("Completed", "InProgress")] * 1000)
+    path = tuning_file(here)
+    with started(aws_here, here, path, *RUN) as process:
+        process.kill()
+    assert main(["tune", str(path), "--on", "aws", "--stop"]) == 0
+    assert job.stopped == 1
+    assert main(["tune", str(path), *RUN]) == 1
+    shown = capsys.readouterr().out
+    assert "study dogs: Stopped, 1 of 3 trials" in shown
+    assert "it was stopped in AWS" in shown
+    assert main(["tune", str(path), "--on", "aws", "--stop"]) == 2
+    assert "no job of this study is under way" in capsys.readouterr().err
+
+
+def test_a_stopped_study_begins_anew_in_another_run(aws_here, here):
+    TuningJob(aws_here, ("Completed",), end="Stopped")
+    words = ["tune", str(tuning_file(here)), *RUN]
+    assert main(words) == 1
+    TuningJob(aws_here, ENDED)
+    assert main(words) == 0
+    assert len(list((here / "runs").iterdir())) == 2
+
+
+def test_a_tuning_job_that_failed_says_why(aws_here, here, capsys):
+    TuningJob(aws_here, ("Failed", "Failed", "Failed"), end="Failed")
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 1
+    shown = capsys.readouterr().out
+    assert "study dogs: Failed, 3 of 3 trials (3 failed)" in shown
+    assert "best:" not in shown
+
+
+def test_parents_are_runs_here_or_tuning_jobs_there(aws_here, here, capsys):
+    TuningJob(aws_here, ENDED)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    job = run_json(only_run(here))["aws"]["job"]
+    capsys.readouterr()
+    more = '[warm_start]\nparents = ["0001-dogs", "theirs-1"]\n'
+    words = ["tune", str(tuning_file(here, more=more)), "--on", "aws", "--name", "next", "--show"]
+    assert main(words) == 0
+    parameters = json.loads(capsys.readouterr().out)[0]["parameters"]
+    parents = parameters["WarmStartConfig"]["ParentHyperParameterTuningJobs"]
+    assert [one["HyperParameterTuningJobName"] for one in parents] == [job, "theirs-1"]
+
+
+def test_a_study_of_this_machine_is_no_parent_in_aws(aws_here, here, capsys):
+    spec = read_tuning(tuning_file(here)).spec
+    write_study_run(here / "runs", Study(spec=spec))
+    more = '[warm_start]\nparents = ["1"]\n'
+    assert main(["tune", str(tuning_file(here, more=more)), "--on", "aws", "--show"]) == 2
+    assert "did not run as a tuning job in AWS" in capsys.readouterr().err
+
+
+def test_a_refused_creation_is_one_line_and_the_next_command_makes_another(aws_here, here, capsys):
+    TuningJob(aws_here, ENDED)
+    message = (
+        "The account-level service limit 'ml.m5.xlarge for training job usage' is 1 Instances, "
+        "with current utilization of 0 Instances and a request delta of 2 Instances."
+    )
+    aws_here.fail("CreateHyperParameterTuningJob", "ResourceLimitExceeded", message)
+    words = ["tune", str(tuning_file(here)), *RUN]
+    assert main(words) == 1
+    complaint = capsys.readouterr().err
+    assert "the quota 'ml.m5.xlarge for training job usage' is 1" in complaint
+    assert complaint.count("\n") == 1
+    assert run_json(only_run(here))["status"] == "Failed"
+    assert main(words) == 0
+
+
+def test_a_job_that_was_never_created_is_found_out(aws_here, here, capsys):
+    TuningJob(aws_here, *[("InProgress",)] * 1000)
+    path = tuning_file(here)
+    with started(aws_here, here, path, *RUN) as process:
+        process.kill()
+    aws_here.client("sagemaker").delete_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=run_json(only_run(here))["aws"]["job"]
+    )
+    assert main(["tune", str(path), *RUN]) == 2
+    assert "the same command again makes another one" in capsys.readouterr().err
+    assert run_json(only_run(here))["status"] == "Failed"
+
+
+def test_nothing_is_made_when_nobody_agrees(aws_here, here, capsys):
+    assert main(["tune", str(tuning_file(here)), "--on", "aws"]) == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert aws_here.calls("CreateHyperParameterTuningJob") == []
+    assert not (here / "runs").exists()
+
+
+def test_json_is_one_document_and_people_read_stderr(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    assert main(["tune", str(tuning_file(here)), *RUN, "-o", "json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["best_hyperparameters"] == {"lr": 0.012345678901234, "batch-size": 64}
+    assert found["aws"]["kind"] == "tuning-job"
+    assert "trial 1/3" in captured.err
+
+
+def test_a_broken_connection_in_between_is_forgiven(aws_here, here):
+    TuningJob(aws_here, *LOOKS)
+    refused = {"status": 503, "times": 9}
+    aws_here.fail("ListTrainingJobsForHyperParameterTuningJob", "ServiceUnavailable", **refused)
+    aws_here.fail("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=9)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    assert [trial.objective for trial in study_in(only_run(here)).trials] == [1.25, 0.75, None]
+
+
+def test_in_one_job_the_study_comes_with_the_outputs(aws_here, here, capsys):
+    path = tuning_file(here)
+    spec = read_tuning(path, in_aws=True).spec
+    TuningJob(aws_here, *LOOKS)
+    assert main(["tune", str(path), *RUN]) == 0  # one there, to have a study's files
+    folder = study_path(only_run(here)).parent
+    written = read_study(folder / "study.json")
+    write_study(folder / "study.json", replace(written, spec=spec, bundle="model"))
+    data = archive_of({one.name: one.read_bytes() for one in folder.iterdir()})
+    aws_here._answers.clear()
+
+    def act(asked):
+        job = asked["TrainingJobName"]
+        put(aws_here, f"out/{job}/output/model.tar.gz", bundle_archive())
+        put(aws_here, f"out/{job}/output/output.tar.gz", data)
+
+    aws_here.after("CreateTrainingJob", act)
+    passing(aws_here)
+    words = ["tune", str(path), *RUN, "--in-one-job"]
+    capsys.readouterr()
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "best:    trial 2, validation:loss 0.7500" in shown
+    assert "kennel serve runs/0002-dogs" in shown
+    (request,) = aws_here.calls("CreateTrainingJob")
+    assert request["CheckpointConfig"]["S3Uri"] == "s3://kennel-test/out/dogs/checkpoints"
+    assert (here / "runs" / "0002-dogs" / "output" / "data" / "report.html").is_file()
+    assert main(words) == 0  # it has ended
+    assert len(aws_here.calls("CreateTrainingJob")) == 1
+
