@@ -100,8 +100,10 @@ class Deployment:
             self._patiently(create_call(spec, self.role_arn, tags))
             self._settled()
             return "created"
-        has = self._settled()
-        calls = update_calls(spec, self.role_arn, has, sha256_of(build_archive()))
+        has = self._settled(before=True)
+        is_half = has.get("LastUpdateStatus") == "Failed"  # it may say what it never became
+        current = {} if is_half else has
+        calls = update_calls(spec, self.role_arn, current, sha256_of(build_archive()))
         for call in calls:
             self._patiently(call)
             self._settled()
@@ -111,8 +113,14 @@ class Deployment:
             self.account.send(tag, f"function {spec.name}")
         return "updated" if calls else "unchanged"
 
-    def _settled(self) -> dict[str, Any]:
-        """The configuration, once nothing of it is under way. Raises HostError: it failed."""
+    def _settled(self, *, before: bool = False) -> dict[str, Any]:
+        """The configuration, once nothing of it is under way.
+
+        Args:
+            before: nothing was sent yet, so an update that failed is an earlier one.
+
+        Raises HostError: it failed.
+        """
         name = self.spec.name
         answer: dict[str, Any] = wait_for(
             lambda: self.account.send(on_function(name, "GetFunction"), f"function {name}"),
@@ -121,9 +129,18 @@ class Deployment:
             limit_seconds=FUNCTION_SECONDS,
             look_again=self.again,
         )["Configuration"]
-        if "Failed" in (answer.get("State"), answer.get("LastUpdateStatus")):
-            reason = answer.get("LastUpdateStatusReason") or answer.get("StateReason") or "no reason"
-            raise HostError(f"function {name} failed, AWS says: {reason}; `{self.again}` tries again")
+        if answer.get("State") == "Failed":
+            reason = answer.get("StateReason") or "no reason"
+            raise HostError(
+                f"function {name} failed, AWS says: {reason}; `kennel lambda delete {name}`, "
+                f"then `{self.again}`"
+            )
+        if answer.get("LastUpdateStatus") == "Failed" and not before:
+            reason = answer.get("LastUpdateStatusReason") or "no reason"
+            raise HostError(
+                f"function {name} goes on as it was: AWS says of the update: {reason}; "
+                f"`{self.again}` tries again"
+            )
         return answer
 
     def _patiently(self, call: Call) -> None:

@@ -1,0 +1,201 @@
+"""`kennel lambda test` and `delete`: asked in AWS, asked here, and gone."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from aws_front import ACCOUNT, Aws, Refusal, Reply
+from lambdas import function
+from plans import check_plan, validate
+from serving import colour_bundle, picture, server
+
+from control.aws.lambdas.invoking import measured_in
+
+REPORT = (
+    "START RequestId: 7 Version: $LATEST\n{}\nEND RequestId: 7\nREPORT RequestId: 7\tDuration: 41.75 ms"
+    "\tBilled Duration: 42 ms\tMemory Size: 512 MB\tMax Memory Used: 91 MB\tInit Duration: 350.20 ms\t\n"
+)
+
+
+@pytest.fixture
+def account(aws: Aws) -> Aws:
+    """Somebody whose function is there."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    aws.client("iam").create_role(RoleName="kennel-lambda", AssumeRolePolicyDocument=trust)
+    result = aws.kennel("lambda", "deploy", "dogs", "--endpoint", "dogs", "--url")
+    assert result.returncode == 0, result.stderr
+    aws.forget()
+    return aws
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path) -> Path:
+    path = tmp_path / "green.png"
+    path.write_bytes(picture("green"))
+    return path
+
+
+def log_header(text: str) -> dict[str, str]:
+    return {"X-Amz-Log-Result": base64.b64encode(text.encode()).decode()}
+
+
+@pytest.mark.parametrize("door", ["direct", "url", "apigateway"])
+def test_the_function_is_asked_by_every_door_and_its_times_are_told(
+    account, photo_file, tmp_path, door
+):
+    """moto runs no function: the front has the real one answer, before the real server."""
+    with server(colour_bundle()) as running, function(account, tmp_path / "lambda") as dogs:
+        account.serve_endpoints(running.url)
+
+        def answer(event):
+            return Reply(body=json.dumps(dogs(event)).encode(), headers=log_header(REPORT))
+
+        account.answer("Invoke", answer)
+        asked = account.kennel("lambda", "test", "dogs", photo_file, "--event", door)
+        told = account.kennel("lambda", "test", "dogs", photo_file, "--event", door, "-o", "json")
+        plain = account.kennel("predict", photo_file, "--url", running.url)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.startswith(plain.stdout)
+    assert asked.stdout.splitlines()[-1] == (
+        "time:    42 ms, 42 billed, after a cold start of 350 ms; memory 91 of 512 MB"
+    )
+    document = json.loads(told.stdout)
+    assert document["predictions"][0]["label"] == "green"
+    assert (document["billed_ms"], document["init_ms"]) == (42, 350.2)
+
+
+def test_what_the_function_refuses_is_told_in_its_words(account, tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_text("hello")
+    with function(account, tmp_path / "lambda") as dogs:
+        account.answer("Invoke", lambda event: Reply(body=json.dumps(dogs(event)).encode()))
+        result = account.kennel("lambda", "test", "dogs", text)
+    assert result.returncode == 1
+    assert "415: 5 bytes" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_function_that_crashed_tells_the_end_of_its_log(account, photo_file):
+    log = "START RequestId: 7\nfirst\n[ERROR] Runtime.ImportModuleError: no boto3\nEND x\nREPORT x\n"
+    body = json.dumps({"errorMessage": "Unable to import module", "errorType": "x"}).encode()
+    headers = {**log_header(log), "X-Amz-Function-Error": "Unhandled"}
+    account.answer("Invoke", lambda _: Reply(body=body, headers=headers))
+    result = account.kennel("lambda", "test", "dogs", photo_file)
+    assert result.returncode == 1
+    assert "Unable to import module" in result.stderr
+    assert "no boto3" in result.stderr
+    assert "START" not in result.stderr
+    account.answer("Invoke", lambda _: Reply(body=b'"Hello from Lambda!"'))
+    other = account.kennel("lambda", "test", "dogs", photo_file)
+    assert "does not answer as kennel's does" in other.stderr
+
+
+def test_the_end_of_a_log_without_a_cold_start_is_read():
+    assert measured_in(REPORT.replace("\tInit Duration: 350.20 ms", "")) == {
+        "duration_ms": 41.75,
+        "billed_ms": 42,
+        "memory_mb": 512,
+        "memory_used_mb": 91,
+    }
+    assert measured_in("nothing") == {}
+
+
+def test_the_invocation_is_shown_without_an_account(aws, photo_file):
+    result = aws.kennel("lambda", "test", "dogs", photo_file, "--show")
+    (call,) = json.loads(result.stdout)
+    validate(call["service"], call["operation"], call["parameters"])
+    assert call["parameters"]["LogType"] == "Tail"
+    assert not aws.seen
+
+
+def test_a_picture_that_lambda_would_not_take_is_not_sent(aws, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(picture("green") + bytes(5_000_000))
+    result = aws.kennel("lambda", "test", "dogs", large)
+    assert result.returncode == 2
+    assert "4,718,592" in result.stderr
+    assert not aws.seen
+
+
+def test_the_function_runs_here_before_a_server_without_aws(aws, photo_file, tmp_path):
+    with server(colour_bundle()) as running:
+        words = ("lambda", "test", "dogs", photo_file, "--here", running.url)
+        for door in ("direct", "url", "apigateway"):
+            here = aws.kennel(*words, "--event", door)
+            assert here.returncode == 0, here.stderr
+            assert here.stdout == aws.kennel("predict", photo_file, "--url", running.url).stdout
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(picture("green")[:60])
+        refused = aws.kennel("lambda", "test", "dogs", broken, "--here", running.url)
+    assert refused.returncode == 1
+    assert "400" in refused.stderr
+    gone = aws.kennel(*words)
+    assert gone.returncode == 1
+    assert "kennel serve" in gone.stderr
+    assert not aws.seen
+
+
+def test_a_function_is_deleted_with_its_log_and_twice_is_fine(account):
+    check_plan("lambda_delete", json.loads(account.kennel("lambda", "delete", "dogs", "--show").stdout))
+    assert not account.seen
+    result = account.kennel("lambda", "delete", "dogs")
+    assert result.returncode == 0, result.stderr
+    assert "gone are address, function, log group" in result.stdout.replace("alias live, ", "")
+    assert "kennel-lambda stays: --with-role" in result.stdout
+    assert account.client("lambda").list_functions()["Functions"] == []
+    assert account.client("logs").describe_log_groups()["logGroups"] == []
+    again = account.kennel("lambda", "delete", "dogs")
+    assert again.returncode == 0, again.stderr
+    assert "is not there" in again.stdout
+
+
+def test_what_is_left_of_a_function_goes_when_it_is_ours(account):
+    account.client("lambda").delete_function(FunctionName="dogs")
+    account.client("logs").create_log_group(logGroupName="/aws/lambda/cats")
+    assert "gone are log group" in account.kennel("lambda", "delete", "dogs").stdout
+    assert "is not there" in account.kennel("lambda", "delete", "cats").stdout
+    (group,) = account.client("logs").describe_log_groups()["logGroups"]
+    assert group["logGroupName"] == "/aws/lambda/cats"
+
+
+def test_a_step_that_aws_refuses_is_done_when_typed_again(account):
+    denied = "User: x is not authorized to perform: logs:DeleteLogGroup on resource: y"
+    account.fail("DeleteLogGroup", "AccessDeniedException", denied)
+    result = account.kennel("lambda", "delete", "dogs")
+    assert result.returncode == 1
+    assert "logs:DeleteLogGroup" in result.stderr
+    assert "gone are log group" in account.kennel("lambda", "delete", "dogs").stdout
+
+
+def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws):
+    words = ("--endpoint", "dogs", "--create-role")
+    for name in ("dogs", "cats"):
+        assert aws.kennel("lambda", "deploy", name, *words).returncode == 0
+    iam = aws.client("iam")
+    shared = aws.kennel("lambda", "delete", "dogs", "--with-role")
+    assert "kennel-lambda stays: cats uses it" in shared.stdout
+    assert iam.list_role_policies(RoleName="kennel-lambda")["PolicyNames"] == ["kennel-cats"]
+    last = aws.kennel("lambda", "delete", "cats", "--with-role")
+    assert "kennel-lambda is gone" in last.stdout
+    assert iam.list_roles()["Roles"] == []
+
+
+def test_a_role_of_somebody_else_stays(account):
+    result = account.kennel("lambda", "delete", "dogs", "--with-role", "-o", "json")
+    role = json.loads(result.stdout)["role"]
+    assert role == {"name": "kennel-lambda", "is_gone": False, "why": "kennel did not make it"}
+    arn = account.client("iam").get_role(RoleName="kennel-lambda")["Role"]["Arn"]
+    assert arn == f"arn:aws:iam::{ACCOUNT}:role/kennel-lambda"
+
+
+def test_provisioned_concurrency_goes_first(account):
+    account.answer("DeleteProvisionedConcurrencyConfig", {})
+    result = account.kennel("lambda", "delete", "dogs", "-o", "json")
+    assert json.loads(result.stdout)["gone"][0] == "provisioned concurrency"
+
+    def refuse(_):
+        raise Refusal("ResourceNotFoundException", "none", 404)
+
+    account.answer("DeleteProvisionedConcurrencyConfig", refuse)
+    assert account.kennel("lambda", "delete", "dogs").returncode == 0
