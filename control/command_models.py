@@ -48,7 +48,7 @@ def _list(arguments: argparse.Namespace, place: Place, store: ModelStore, _: Acc
         uri = store.prefix
         parameters = {"Bucket": uri.bucket, "Prefix": uri.key}
         return _show(Call(service="s3", operation="ListObjectsV2", parameters=parameters))
-    found = store.list()
+    found = store.models()
     if arguments.output == "json":
         say_json([_told(one, store) for one in found])
         return 0

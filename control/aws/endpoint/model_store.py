@@ -50,7 +50,7 @@ class ModelStore:
         """Where a model lies."""
         return self.prefix.join(target_of(name))
 
-    def list(self) -> list[StoredModel]:
+    def models(self) -> list[StoredModel]:
         """All models, by name, with what their own objects tell. Raises AwsError."""
         found = dict(self._listed())
         with ThreadPoolExecutor(THREADS, thread_name_prefix="models") as pool:
