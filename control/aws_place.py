@@ -11,7 +11,11 @@ from contract.job import CHANNELS, channel_name
 from contract.ranges import only_known
 
 TEXTS = ("image", "role", "output", "instance_type", "kms_key", "checkpoints")
-NUMBERS = {"instance_count": (1, 100), "volume_gb": (1, 16_384), "max_wait_seconds": (1, 28 * 86_400)}
+NUMBERS = {
+    "instance_count": (1, 100),
+    "volume_gb": (1, 16_384),
+    "max_wait_seconds": (1, 28 * 86_400),
+}
 SWITCHES = ("spot", "network_isolation", "encrypt_between_hosts")
 LISTS = ("subnets", "security_groups")
 IN_S3 = ("output", "checkpoints")
@@ -73,7 +77,8 @@ def read_aws_place(path: Path, table: Mapping[str, Any]) -> AwsPlace:
     try:
         return AwsPlace(
             **chosen,
-            **{name: _texts_in(path, name, table[name]) for name in LISTS if name in table},
+            subnets=_texts_in(path, "subnets", table.get("subnets", [])),
+            security_groups=_texts_in(path, "security_groups", table.get("security_groups", [])),
             channels=_channels_in(path, table.get("channels", {})),
             tags=_tags_in(path, table.get("tags", {})),
         )

@@ -19,8 +19,17 @@ from control.debug_text import profiler_page, spec_lines
 from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
-from control.place import PLACES, add_place, engine_for, is_container, only_for_containers, place_of, refuse
+from control.place import (
+    PLACES,
+    add_place,
+    engine_for,
+    is_container,
+    only_for_containers,
+    place_of,
+    refuse,
+)
 from control.rule_text import rule_table
+from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_in_aws import (
     FLAGS,
     RUNNERS,
@@ -31,7 +40,6 @@ from control.run_in_aws import (
     run_in_aws,
     stop,
 )
-from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_process import ProcessRunner
 from control.runner import Plan, Runner
 from control.runs import RUNS, read_run
@@ -56,9 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.attach or arguments.stop:
         return _look_after(arguments, echo)
     if arguments.job is None:
-        raise UsageError(
-            "the following arguments are required: JOB.toml; see `kennel run --help`"
-        )
+        raise UsageError("the following arguments are required: JOB.toml; see `kennel run --help`")
     if place_of(arguments, (*PLACES, *RUNNERS)) in RUNNERS:
         return _run_in_aws(arguments, echo)
     return _run_here(arguments, echo)
@@ -277,8 +283,8 @@ RUN = Command(
     help="run one training job and wait for it",
     description=(
         "Run the training job that a TOML file describes. Its folder, runs/NNNN-name, is laid out\n"
-        "as SageMaker lays out /opt/ml and is never written to by another run. With --on aws it is\n"
-        "a training job of SageMaker's, whose folder looks the same in the end."
+        "as SageMaker lays out /opt/ml and is never written to by another run. With --on aws it\n"
+        "is a training job of SageMaker's, whose folder looks the same in the end."
     ),
     examples=(
         "kennel run jobs/digits.toml",

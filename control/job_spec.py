@@ -88,7 +88,7 @@ def read_job_spec(
 ) -> JobSpec:
     """Read and check a job description. Channel paths in it are relative to the file.
 
-    With `in_aws` every channel is in S3: [aws.channels] beats [channels], and the command line both.
+    With `in_aws` every channel is in S3: [aws.channels] beats [channels], the command line both.
     Raises SpecError, HyperparameterError or ChannelError: nothing was started then.
     """
     overrides = overrides or Overrides()
@@ -126,9 +126,7 @@ def read_job_file(path: Path) -> JobFile:
     )
 
 
-def channels_in_aws(
-    path: Path, written: JobFile, more: Mapping[str, Source]
-) -> dict[str, S3Uri]:
+def channels_in_aws(path: Path, written: JobFile, more: Mapping[str, Source]) -> dict[str, S3Uri]:
     """Where a job in AWS finds its channels; `more` comes from the command line.
 
     Raises SpecError: the file has no [aws]; ChannelError: a channel is on this machine alone.

@@ -167,7 +167,7 @@ def aws_lines(run: Run) -> list[str]:
 
 
 def _known(which: str) -> Run | None:
-    """The run; None for what may be a training job's name. Raises UsageError for what is neither."""
+    """The run; None for what may be a training job's name. Raises UsageError: it is neither."""
     try:
         return find_run(RUNS, which)
     except UsageError:

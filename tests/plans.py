@@ -19,6 +19,7 @@ WRITE = "KENNEL_WRITE_PLANS"
 VARYING = (
     (re.compile(r"\b\d{8}-\d{6}\b"), "STAMP"),
     (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\+00:00)?"), "TIME"),
+    (re.compile(r'("kennel:version",?:?\s*(?:"Value":)?\s*)"[^"]*"'), r'\1"VERSION"'),
 )
 
 

@@ -65,7 +65,10 @@ def test_the_saving_of_spot_is_what_aws_documents():
     ("reason", "remedy"),
     [
         ("AlgorithmError: , exit code: 137", "the machine ran out of memory"),
-        ("CapacityError: Unable to provision requested ML compute capacity", "none of these machines"),
+        (
+            "CapacityError: Unable to provision requested ML compute capacity",
+            "none of these machines",
+        ),
         ("ClientError: No S3 objects found under S3 URL s3://b/t", "a channel is empty"),
         ("ClientError: Data download failed: AccessDenied (403)", "`kennel iam show`"),
         ("ClientError: Cannot pull image: does not exist", "./build_and_push.sh"),

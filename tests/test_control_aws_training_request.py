@@ -1,6 +1,7 @@
-"""CreateTrainingJob as it is sent: botocore's own model is the judge, and AWS's documented rules."""
+"""CreateTrainingJob as it is sent: botocore's own model is the judge, and what AWS documents."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from plans import check_plan, validate
 from training_jobs import job_file
 
 from contract.errors import ChannelError, SpecError
+from contract.metrics import format_metric
 from control.aws.account import Account
 from control.aws.job.plan import plan_training
 from control.aws.job.training_request import limit_of, request_for_training_job, training_parts
@@ -109,15 +111,11 @@ def test_a_wait_shorter_than_the_run_is_refused():
 
 
 def test_metric_regexes_find_what_training_prints(tmp_path):
-    import re
-
-    from contract.metrics import format_metric
-
     request = request_of(job_file(tmp_path))
     listed = request["AlgorithmSpecification"]["MetricDefinitions"]
-    found = {one["Name"]: re.findall(one["Regex"], format_metric(one["Name"], 0.25)) for one in listed}
-    assert all(values == ["0.250000"] for values in found.values())
-    assert "validation:accuracy" in found
+    for one in listed:
+        assert re.findall(one["Regex"], format_metric(one["Name"], 0.25)) == ["0.250000"]
+    assert "validation:accuracy" in {one["Name"] for one in listed}
 
 
 def test_channels_in_aws_beat_those_of_this_machine(tmp_path):
@@ -160,9 +158,9 @@ def test_a_job_with_a_place_in_aws_still_runs_here(tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('spots = true', "did you mean 'spot'"),
+        ("spots = true", "did you mean 'spot'"),
         ('checkpoints = "here"', "aws.checkpoints: expected s3://BUCKET/PREFIX, got 'here'"),
-        ('instance_count = 0', "aws.instance_count: expected a whole number from 1 to 100, got 0"),
+        ("instance_count = 0", "aws.instance_count: expected a whole number from 1 to 100, got 0"),
         ('subnets = ["subnet-1"]', "a VPC needs both"),
         ("max_wait_seconds = 7200", "only a job with spot = true waits"),
     ],
@@ -239,3 +237,25 @@ def test_rules_are_billed_too(tmp_path):
     assert rules.worst == pytest.approx(0.05 * 0.5)
 
 
+def test_an_isolated_job_without_weights_is_refused_before_it_costs_anything(tmp_path):
+    path = job_file(tmp_path, "network_isolation = true")
+    with pytest.raises(ChannelError, match=r"add a pretrained channel under \[aws.channels\]"):
+        plan_training(read_job_spec(path, in_aws=True), Account())
+    random = Overrides(hyperparameters={"pretrained": "false"})
+    assert plan_training(read_job_spec(path, random, in_aws=True), Account()).calls
+    weights = Overrides(channels={"pretrained": channel_source("s3://b/weights")})
+    assert plan_training(read_job_spec(path, weights, in_aws=True), Account()).calls
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("s3://b/dogs/train", "s3://b/dogs/train/"),
+        ("s3://b/dogs/train/", "s3://b/dogs/train/"),
+        ("s3://b/weights.pth", "s3://b/weights.pth"),
+    ],
+)
+def test_a_folder_never_means_its_neighbours(given, sent):
+    """SageMaker takes every key that begins with the prefix."""
+    (channel,) = training_parts(AwsPlace(output="s3://b/o"), {"train": given}, 60)["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == sent

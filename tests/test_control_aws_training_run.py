@@ -88,8 +88,8 @@ def test_what_is_shown_is_what_is_sent(aws_here, here, capsys):
 
 def test_short_names_become_this_accounts(aws_here, here, capsys):
     path = job_file(here)
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(("image", "role"))]
-    path.write_text("\n".join(lines))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(one for one in lines if not one.startswith(("image", "role"))))
     assert main(["run", str(path), "--on", "aws", "--show"]) == 0
     parameters = json.loads(capsys.readouterr().out)[0]["parameters"]
     image = parameters["AlgorithmSpecification"]["TrainingImage"]

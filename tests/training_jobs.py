@@ -1,5 +1,6 @@
 """Training jobs for tests: a job file, the states that pass, a log and outputs as SageMaker's."""
 
+import contextlib
 import io
 import json
 import re
@@ -85,10 +86,8 @@ def write_log(aws: Aws, job: str, lines: Sequence[str], host: str = "algo-1", at
         (logs.create_log_group, {"logGroupName": GROUP}),
         (logs.create_log_stream, {"logGroupName": GROUP, "logStreamName": stream}),
     ):
-        try:
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             make(**names)
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
     begin = 1000 * BEGAN + at
     events = [{"timestamp": begin + number, "message": line} for number, line in enumerate(lines)]
     for start in range(0, len(events), 5000):

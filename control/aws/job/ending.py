@@ -107,7 +107,9 @@ def reason_of(found: Mapping[str, Any], rules: Sequence[RuleResult]) -> str | No
     status, secondary = found["TrainingJobStatus"], found.get("SecondaryStatus")
     if status == "Completed":
         failed_by = _acted(found, rules, FAIL)
-        return f"{failed_by}; the training itself completed, its model is kept" if failed_by else None
+        return (
+            f"{failed_by}; the training itself completed, its model is kept" if failed_by else None
+        )
     told = " ".join(str(found.get("FailureReason") or "").split())
     if status == "Failed":
         return _with_remedy(told or "AWS gives no reason: see the end of its log")
@@ -150,9 +152,7 @@ def rules_of(found: Mapping[str, Any]) -> tuple[RuleSpec, ...]:
 
 def _acted(found: Mapping[str, Any], results: Sequence[RuleResult], action: str) -> str:
     """The first rule that found something and was told to act so, and why; else empty."""
-    acting = {
-        rule.name for rule in rules_of(found) if action in {one.name for one in rule.actions}
-    }
+    acting = {rule.name for rule in rules_of(found) if action in {one.name for one in rule.actions}}
     fired = [one for one in results if one.status == "IssuesFound" and one.name in acting]
     return f"rule {fired[0].name}: {sentence(fired[0])}" if fired else ""
 

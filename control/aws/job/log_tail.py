@@ -51,9 +51,7 @@ class LogTail:
     def seen(self) -> dict[str, int]:
         """Stream -> how many of its lines were read, in this session and earlier ones."""
         names = self._before.keys() | self._counts.keys()
-        return {
-            name: max(self._before.get(name, 0), self._counts.get(name, 0)) for name in names
-        }
+        return {name: max(self._before.get(name, 0), self._counts.get(name, 0)) for name in names}
 
     def read(self) -> list[LogLine]:
         """The new lines of all streams, by time; those of one stream in their own order.

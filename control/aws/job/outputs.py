@@ -45,8 +45,9 @@ def fetch_outputs(where: S3Uri, folder: Path) -> tuple[str, ...]:
 
 
 def fetch_findings(job: S3Uri, folder: Path) -> None:
-    """What the rules of the job below `job` found, into `folder`/rule-output, as it lies after a run
-    on this machine: in AWS every rule has a container, and a list of rules, of its own.
+    """What the rules of the job below `job` found, as `folder`/rule-output, as after a local run.
+
+    In AWS every rule has a container of its own, and with it a list of rules of its own.
 
     Raises AwsError, HostError, and ChannelError for a key that leads elsewhere.
     """

@@ -1,10 +1,11 @@
-"""TrainingPlan: the calls that make a training job, and what it may cost. Pure but for rules' files."""
+"""TrainingPlan: the calls that make a training job, and what it may cost."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.errors import SpecError
+from contract.errors import ChannelError, SpecError
+from contract.hyperparameters import parse_hyperparameters
 from contract.rule_request import RULE_INSTANCE
 from control.aws.account import Account
 from control.aws.call import Call
@@ -32,10 +33,12 @@ def plan_training(spec: JobSpec, account: Account, at: float | None = None) -> T
     Args:
         at: seconds since 1970, for the job's name; now.
 
-    Raises SpecError: no [aws], or what AWS would refuse; UsageError, AwsError for short names.
+    Raises SpecError: no [aws], or what AWS would refuse; ChannelError: weights out of reach;
+    UsageError, AwsError for short names.
     """
     if spec.aws is None:
         raise SpecError(f"job {spec.name}: --on aws needs a table [aws]: see jobs/dogs_aws.toml")
+    _check_weights(spec, spec.aws)
     place = complete(spec.aws, account)
     name = stamped(spec.name, at=at)
     uploads, sources = _own_rules(spec, place, name)
@@ -59,6 +62,17 @@ def costs_of(spec: JobSpec, place: AwsPlace) -> tuple[Cost, ...]:
         return (cost,)
     what = f"its {rules} rule{'s' if rules > 1 else ''}"
     return (cost, instances(rules, RULE_INSTANCE, "training", what, hours))
+
+
+def _check_weights(spec: JobSpec, place: AwsPlace) -> None:
+    """Found out here, where it costs nothing."""
+    has_weights = {"pretrained", "model"} & spec.channels.keys()
+    wanted = parse_hyperparameters(spec.hyperparameters).values.pretrained
+    if place.network_isolation and wanted and not has_weights:
+        raise ChannelError(
+            "aws.network_isolation: the job cannot download pretrained weights: add a pretrained "
+            "channel under [aws.channels], or set pretrained = false"
+        )
 
 
 def _own_rules(

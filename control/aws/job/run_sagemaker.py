@@ -21,8 +21,8 @@ from control.aws.job.watch import Description, JobWatch, describe_training_job, 
 from control.aws_client import AwsError
 from control.job_spec import JobSpec
 from control.rule_text import summary_of
-from control.s3 import S3Uri
 from control.runs import LOG_NAME, RUNS, Run, make_run_folder, write_run
+from control.s3 import S3Uri
 from control.terminal import say
 from control.transcript import Transcript
 

@@ -140,8 +140,14 @@ def _channel(name: str, uri: str) -> Request:
         "DataSource": {
             "S3DataSource": {
                 "S3DataType": "S3Prefix",
-                "S3Uri": uri,
+                "S3Uri": _folder(uri),
                 "S3DataDistributionType": "FullyReplicated",
             }
         },
     }
+
+
+def _folder(uri: str) -> str:
+    """`dogs/train` would mean `dogs/train-old/a.jpg`, too. A last part with a dot may be one file."""
+    last = uri.rpartition("/")[2]
+    return uri if not last or "." in last else f"{uri}/"
