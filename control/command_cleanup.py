@@ -136,9 +136,10 @@ CLEANUP = Command(
     name="cleanup",
     help="remove from AWS what is tagged as ours",
     description=(
-        "Remove what a job, a deployment or a function made in one region of AWS: scaling, endpoint,\n"
-        "configuration, models, alarms, schedules, log groups, running jobs, instances, functions.\n"
-        "Shows it first and asks. Archives in S3 and images in ECR are named, not deleted."
+        "Remove what a job, a deployment or a function made in one region of AWS: scaling,\n"
+        "endpoint, configuration, models, alarms, schedules, log groups, running jobs, instances,\n"
+        "functions. Shows it first and asks. Archives in S3 and images in ECR are named, not\n"
+        "deleted."
     ),
     examples=(
         "kennel cleanup dogs",

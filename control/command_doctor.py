@@ -63,9 +63,9 @@ DOCTOR = Command(
     name="doctor",
     help="say what this machine has, and what has to be done before a file can run",
     description=(
-        "Print versions, processors, memory, disk, GPU and Docker, for a bug report, then what is\n"
-        "fine and what must be done. With a file: credentials, region, roles, quotas, images, CUDA\n"
-        "against host image, bundles, data and buckets, each line fine, or with what to do."
+        "Print versions, processors, memory, disk, GPU and Docker, for a bug report, then what\n"
+        "is fine and what must be done. With a file: credentials, region, roles, quotas, images,\n"
+        "CUDA against host image, bundles, data and buckets, each line fine, or with what to do."
     ),
     examples=(
         "kennel doctor",

@@ -98,7 +98,7 @@ def schedules(account: Account) -> list[Found]:
 
 
 def log_groups(account: Account) -> list[Found]:
-    """Log groups of endpoints and functions, whoever's they are. Those of endpoints have no tags."""
+    """Log groups of endpoints and functions, whoever's; endpoints' have no tags."""
 
     def look(item: Mapping[str, Any]) -> Found:
         name = str(item["logGroupName"])

@@ -46,7 +46,7 @@ def wrong(check: str, said: str, remedy: str) -> Check:
 
 
 def looked(check: str, look: Callable[[], Check | Iterable[Check]]) -> list[Check]:
-    """What `look` finds; an error of ours is a finding, too. What may not be looked at is a note."""
+    """What `look` finds; an error of ours is a finding, and a denied look a note."""
     try:
         found = look()
         return [found] if isinstance(found, Check) else list(found)

@@ -25,7 +25,9 @@ def data_checks(account: Account, wanted: Wanted) -> list[Check]:
     """Everything in S3 that the file names."""
     places = [S3Uri.parse(text) for text in (*wanted.inputs, *wanted.outputs)]
     buckets = list(dict.fromkeys(place.bucket for place in places))
-    found = [one for name in buckets for one in looked("bucket", lambda n=name: _bucket(account, n))]  # type: ignore[misc]
+    found = [
+        one for name in buckets for one in looked("bucket", lambda n=name: _bucket(account, n))
+    ]  # type: ignore[misc]
     missing = {one.said.split()[0] for one in found if one.is_ok is False}
     inputs = [text for text in wanted.inputs if S3Uri.parse(text).bucket not in missing]
     found += [
@@ -102,7 +104,9 @@ def _local_bundle(path: Path) -> Check:
             if not (folder / name).is_file()
         ]
     if missing:
-        return wrong("bundle", f"{path} lacks {', '.join(missing)}", "train again, or copy it again")
+        return wrong(
+            "bundle", f"{path} lacks {', '.join(missing)}", "train again, or copy it again"
+        )
     return fine("bundle", str(path))
 
 
@@ -132,7 +136,9 @@ def _bundle_in_s3(account: Account, uri: S3Uri) -> Check:
                     file = tar.extractfile(member)
                     manifest = _manifest(file.read() if file else b"")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        return wrong("bundle", f"{uri} cannot be read as a model.tar.gz: {error}", "upload it again")
+        return wrong(
+            "bundle", f"{uri} cannot be read as a model.tar.gz: {error}", "upload it again"
+        )
     if manifest is None:
         inside = ", ".join(sorted(names)[:5]) or "nothing"
         return wrong(
@@ -150,5 +156,3 @@ def _manifest(data: bytes) -> Manifest:
         return Manifest.from_json(json.loads(data))
     except ValueError as error:
         raise BundleError(f"{MANIFEST_NAME} is no JSON: {error}") from error
-
-

@@ -1,4 +1,4 @@
-"""Checks of images in ECR: there, in this region, for x86-64, and packed as SageMaker takes them."""
+"""Checks of images in ECR: there, in this region, for x86-64, packed as SageMaker takes them."""
 
 import json
 import urllib.error

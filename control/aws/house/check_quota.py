@@ -1,4 +1,4 @@
-"""Checks of quotas: how many machines of a type the account may have now, and how to ask for more."""
+"""Checks of quotas: how many machines of a type may run now, and how to ask for more."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -90,7 +90,8 @@ def _allowed(quotas: Mapping[str, Quota], kind: str, use: Use, count: int) -> st
         if price is not None and quota.value >= count and has_gpu(other) == has_gpu(kind):
             found.append((price, other, quota.value))
     return ", ".join(
-        f"{other} ({value:g}, ${price:g} an hour)" for price, other, value in sorted(found)[:SUGGESTED]
+        f"{other} ({value:g}, ${price:g} an hour)"
+        for price, other, value in sorted(found)[:SUGGESTED]
     )
 
 

@@ -75,8 +75,10 @@ def _send(account: Account, removal: Removal, say: Callable[[str], None]) -> str
 
 def _has_ended(thing: Found, error: AwsError) -> bool:
     words = str(error).lower()
-    return thing.kind in STOPPED and error.code == "ValidationException" and any(
-        part in words for part in ENDED_WORDS
+    return (
+        thing.kind in STOPPED
+        and error.code == "ValidationException"
+        and any(part in words for part in ENDED_WORDS)
     )
 
 

@@ -100,7 +100,9 @@ def _totals(billed: Sequence[Found], now: datetime) -> list[str]:
         lines[0] += f", {dollars(_sum(one.until_it_ends(now) for one in billed))} until all ended"
     if late := [one.id for one in billed if one.expires and one.expires <= now]:
         lines.append(f"late:    {', '.join(late)}: delete it by hand, see next")
-    lines.append(f"         list prices of us-east-1 as of {DATED} at today's size; yours may differ")
+    lines.append(
+        f"         list prices of us-east-1 as of {DATED} at today's size; yours may differ"
+    )
     return lines
 
 

@@ -100,7 +100,7 @@ def inventory(account: Account, *, with_roles: bool = False) -> Inventory:
 
 
 def attributed(found: Iterable[Found]) -> list[Found]:
-    """What hangs on an endpoint or a function of ours gets its name. Strangers' things are left out.
+    """What hangs on an endpoint or a function of ours gets its name; strangers' things go.
 
     An endpoint of ours that is gone leaves scaling and a log group: they are ours while a model or
     a configuration of its name is there and no stranger has an endpoint of that name.

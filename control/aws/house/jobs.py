@@ -86,11 +86,8 @@ def transform_jobs(account: Account) -> list[Found]:
 
 def _alive(account: Account, operation: str, key: str) -> Iterator[Mapping[str, Any]]:
     for state in ALIVE:
-        call = Call(
-            service="sagemaker", operation=operation, parameters={"StatusEquals": state}
-        )
-        for item in account.pages(call, key):
-            yield item
+        call = Call(service="sagemaker", operation=operation, parameters={"StatusEquals": state})
+        yield from account.pages(call, key)
 
 
 def _machines(resources: Mapping[str, Any], use: Use) -> tuple[str, float | None]:

@@ -101,7 +101,9 @@ def _images(account: Account) -> list[Leaving]:
     found = []
     for name in names:
         call = Call(service="ecr", operation="DescribeImages", parameters={"repositoryName": name})
-        sizes = [int(item.get("imageSizeInBytes", 0)) for item in account.pages(call, "imageDetails")]
+        sizes = [
+            int(item.get("imageSizeInBytes", 0)) for item in account.pages(call, "imageDetails")
+        ]
         if sizes:
             found.append(
                 Leaving(

@@ -57,9 +57,7 @@ def _scaling_target(one: Found) -> list[Call]:
 
 
 def _scaling(operation: str, parameters: dict[str, object]) -> Call:
-    return Call(
-        service="application-autoscaling", operation=operation, parameters=parameters
-    )
+    return Call(service="application-autoscaling", operation=operation, parameters=parameters)
 
 
 def _instance(one: Found) -> list[Call]:
@@ -95,7 +93,7 @@ def _log_group(one: Found) -> list[Call]:
 
 
 def _role(one: Found) -> list[Call]:
-    """A role goes only when nothing is on it. Managed policies themselves stay: others may use them."""
+    """A role goes when nothing is on it. Managed policies stay: others may use them."""
     name = one.id
     return [
         *(iam("DetachRolePolicy", RoleName=name, PolicyArn=arn) for arn in one.about["attached"]),

@@ -15,7 +15,11 @@ from control.toml_file import read_toml, table_in
 from control.tuning_file import read_tuning
 
 Use = Literal["training", "spot training", "endpoint", "transform", "ec2", "spot ec2"]
-SAGEMAKER, SCHEDULER, EC2 = "sagemaker.amazonaws.com", "scheduler.amazonaws.com", "ec2.amazonaws.com"
+SAGEMAKER, SCHEDULER, EC2 = (
+    "sagemaker.amazonaws.com",
+    "scheduler.amazonaws.com",
+    "ec2.amazonaws.com",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ def _of_deployment(spec: DeploymentSpec) -> Wanted:
 
 
 def _payload_mb(spec: DeploymentSpec) -> int:
-    """Source: SageMaker API reference, InvokeEndpoint; developer guide, serverless and asynchronous."""
+    """Source: SageMaker API reference, InvokeEndpoint; developer guide, on each kind."""
     if spec.transform:
         return int(spec.transform.max_payload_mb)
     return {"serverless": 4, "asynchronous": 1024}.get(spec.kind, 6)
