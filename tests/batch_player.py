@@ -64,9 +64,7 @@ class Player:
         keys = [one["Key"] for one in listed]
         return bucket, folder, [one[len(folder) :] for one in keys if not one.endswith("/")]
 
-    def _answer(
-        self, key: str, data: bytes, request: dict[str, Any]
-    ) -> tuple[bytes, list[str]]:
+    def _answer(self, key: str, data: bytes, request: dict[str, Any]) -> tuple[bytes, list[str]]:
         """The object's answer, or the lines of log about its refusal."""
         assert len(data) <= request["MaxPayloadInMB"] << 20
         by_line = request["TransformInput"]["SplitType"] == "Line"

@@ -77,7 +77,9 @@ def test_the_example_is_the_plan_that_was_reviewed():
 
 
 def test_an_endpoint_of_many_models_answers_for_the_one_that_is_named(aws, bucket, tmp_path):
-    models = f'models = {{ "dogs/v1" = "{colour_bundle()}", other = "{random_bundle("resnet50")}" }}'
+    models = (
+        f'models = {{ "dogs/v1" = "{colour_bundle()}", other = "{random_bundle("resnet50")}" }}'
+    )
     done = aws.kennel("deploy", file_of(tmp_path, models), "--yes")
     assert done.returncode == 0, done.stderr
     assert keys(bucket) == ["multi/dogs/v1.tar.gz", "multi/other.tar.gz"]
@@ -202,7 +204,9 @@ def test_shown_requests_are_valid_and_nothing_is_sent(aws, tmp_path):
     assert aws.seen == []
 
 
-@pytest.mark.parametrize("name", ["../a", "/a", "a//b", ".hidden", "a b", "", "a/" * 9 + "a", "x" * 201])
+@pytest.mark.parametrize(
+    "name", ["../a", "/a", "a//b", ".hidden", "a b", "", "a/" * 9 + "a", "x" * 201]
+)
 def test_names_that_are_no_targets_are_refused(name):
     with pytest.raises(UsageError, match="expected a name such as dogs/v1"):
         model_name(name)

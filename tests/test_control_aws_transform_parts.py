@@ -1,5 +1,7 @@
 """Parts of a batch transform: reasons from the log, counting answers, and where those lie."""
 
+import itertools
+
 import pytest
 
 from control.aws.endpoint.transform_count import FEWEST, RANGES, AnswerCount, boundaries_of
@@ -60,7 +62,7 @@ def test_a_listing_is_cut_into_pieces_of_one_size():
     found = boundaries_of(names, len(names))
     assert len(found) == RANGES - 1
     edges = [0, *(names.index(one.encode()) for one in found), len(names)]
-    sizes = [high - low for low, high in zip(edges, edges[1:], strict=False)]
+    sizes = [high - low for low, high in itertools.pairwise(edges)]
     assert max(sizes) - min(sizes) <= 1
     assert boundaries_of(names[:FEWEST], FEWEST) == []  # not worth a second connection
 

@@ -1,4 +1,4 @@
-"""CreateTransformJob as it is sent: botocore's own model is the judge, and AWS's documented rules."""
+"""CreateTransformJob as it is sent: botocore's own model is the judge, and AWS's own rules."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from plans import check_plan, validate
 from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.endpoint.deployment import read_deployment
-from control.aws.endpoint.transform_request import manifest_call, request_for_transform_job
 from control.aws.endpoint.transform_plan import plan_transform
+from control.aws.endpoint.transform_request import manifest_call, request_for_transform_job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = REPOSITORY / "jobs" / "dogs_batch.toml"
@@ -143,7 +143,10 @@ def test_a_gpu_gets_the_newest_driver_of_batch_transform_when_the_image_runs_on_
         ('strategy = "MultiRecord"', 'give split = "Line" or "RecordIO"'),
         ('split = "TFRecord"', "None | Line | RecordIO"),
         ("join = true", "the answers to pictures are joined by their objects' names"),
-        ('content_type = "text/csv"\nsplit = "Line"\njoin = true', "expected accept = content_type"),
+        (
+            'content_type = "text/csv"\nsplit = "Line"\njoin = true',
+            "expected accept = content_type",
+        ),
         ('input_filter = "image"', "a JSONPath of at most 63 characters"),
         ("max_payload_mb = 101", "a whole number from 1 to 100"),
         ("retries = 4", "a whole number from 0 to 3"),

@@ -83,8 +83,9 @@ def test_the_table_is_the_one_that_a_local_transform_makes(aws, bucket, url, tmp
         path.write_bytes(bucket.get_object(Bucket="photos", Key=f"in/{name}")["Body"].read())
     here = ["transform", str(tmp_path / "in"), "-o", str(tmp_path / "here"), "--url", url]
     assert main(here) == 0
-    in_aws, local = rows(tmp_path / "answers" / "predictions.csv"), rows(
-        tmp_path / "here" / "predictions.csv"
+    in_aws, local = (
+        rows(tmp_path / "answers" / "predictions.csv"),
+        rows(tmp_path / "here" / "predictions.csv"),
     )
     key = json.dumps
     assert sorted(in_aws, key=key) == sorted(local, key=key)
@@ -162,9 +163,7 @@ def test_the_folder_that_the_api_reference_names_is_found_too(aws, bucket, url, 
 def test_files_of_records_are_answered_a_line_each(aws, bucket, url, tmp_path):
     import base64
 
-    records = [
-        json.dumps({"image": base64.b64encode(picture(name)).decode()}) for name in COLOURS
-    ]
+    records = [json.dumps({"image": base64.b64encode(picture(name)).decode()}) for name in COLOURS]
     put(bucket, "records/a.jsonl", "".join(f"{line}\n" for line in records).encode())
     aws.after("CreateTransformJob", Player(aws=aws, url=url))
     path = file_of(tmp_path, 'content_type = "application/jsonlines"\nsplit = "Line"')
@@ -178,9 +177,7 @@ def test_files_of_records_are_answered_a_line_each(aws, bucket, url, tmp_path):
 
 def test_a_job_that_answers_nothing_says_why_and_leaves_nothing_behind(aws, bucket, tmp_path):
     reason = "ClientError: Failed to download model data"
-    aws.stages(
-        "DescribeTransformJob", {"TransformJobStatus": "Failed", "FailureReason": reason}
-    )
+    aws.stages("DescribeTransformJob", {"TransformJobStatus": "Failed", "FailureReason": reason})
     done = aws.kennel("deploy", file_of(tmp_path), "--yes")
     assert done.returncode == 1
     assert f"reason:  {reason}" in done.stdout
@@ -195,7 +192,9 @@ def test_a_job_that_answers_nothing_says_why_and_leaves_nothing_behind(aws, buck
 @pytest.mark.parametrize("operation", ["CreateModel", "CreateTransformJob"])
 def test_a_refusal_leaves_no_model_and_no_job(aws, bucket, tmp_path, operation):
     limit = "The account-level service limit 'ml.c5.xlarge for transform job usage' is 0 Instances"
-    aws.fail(operation, "ResourceLimitExceeded", f"{limit}, with current utilization of 0 Instances")
+    aws.fail(
+        operation, "ResourceLimitExceeded", f"{limit}, with current utilization of 0 Instances"
+    )
     done = aws.kennel("deploy", file_of(tmp_path), "--yes")
     assert done.returncode == 1
     assert "ml.c5.xlarge for transform job usage" in done.stderr

@@ -64,15 +64,13 @@ def publications(store: ModelStore, models: Mapping[str, Source]) -> list[Public
     return [_publication(store, name, source) for name, source in models.items()]
 
 
-def publish(
-    account: Account, store: ModelStore, wanted: Sequence[Publication]
-) -> dict[str, bool]:
+def publish(account: Account, store: ModelStore, wanted: Sequence[Publication]) -> dict[str, bool]:
     """Name -> whether it was not there yet. The same bundle under the same name is no error.
 
     Raises UsageError, before anything is sent, for a name that is another model's. AwsError;
     HostError: no room to pack, or S3 holds something else afterwards.
     """
-    missing = [one for one in wanted if not _is_there(account, store, one)]
+    missing = [one for one in wanted if not _is_there(store, one)]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="publish") as pool:
         for _ in pool.map(lambda one: _send(account, store, one), missing):
             pass
@@ -90,7 +88,7 @@ def _publication(store: ModelStore, name: str, source: Source) -> Publication:
     return Publication(name=name, source=found, uri=store.uri(name), digest=digest)
 
 
-def _is_there(account: Account, store: ModelStore, one: Publication) -> bool:
+def _is_there(store: ModelStore, one: Publication) -> bool:
     """Whether this very model has the name already. Raises UsageError when another has it."""
     found = store.find(one.name)
     if found is None:

@@ -22,16 +22,13 @@ def list_objects(
     Raises UsageError: nothing is there, or something that the job would fail for. AwsError.
     """
     left_out: dict[str, int] = {}
-    total = 0
     if transform.split == "None":
         pictures = _pictures(transform)
-        for total in write_plan(folder.plan, pictures.names()):
-            pass
+        *_, total = write_plan(folder.plan, pictures.names())
         _check(transform, pictures)
         left_out = dict(pictures.left_out)
     else:
-        for total in write_plan(folder.plan, _files_of_records(transform, s3)):
-            pass
+        *_, total = write_plan(folder.plan, _files_of_records(transform, s3))
     if not total:
         raise UsageError(f"{transform.input} holds nothing to answer: check the address")
     state = State(job=job, total=total, left_out=left_out)

@@ -10,6 +10,7 @@ SageMaker writes no answer for an object that was refused, and a few lines of lo
 Source: logs of real jobs in public issues, e.g. aws/amazon-sagemaker-examples#1620.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 LONGEST = 300  # characters of a reason
 _LINE = re.compile(r"\S*\[sagemaker logs\]: (.*)", re.DOTALL)
 _STATUS = re.compile(r"\w*Error: (\d{3})")
+_BEGINS = re.compile(rf"(.+): ({_STATUS.pattern})", re.DOTALL)
 _MESSAGE = "Message:"
 _BETWEEN = ": "
 
@@ -45,26 +47,21 @@ def reasons_in(lines: Iterable[str], bucket: str) -> dict[str, Reason]:
 
 
 def _split(rest: str, known: Iterable[str]) -> tuple[str, str]:
-    """`KEY: TEXT`. A key may hold `: ` itself: one that was seen before counts first."""
+    """`KEY: TEXT`. A key may hold `: ` itself; the longest that was seen before counts first."""
     rest = rest if _BETWEEN in rest else rest.removesuffix(":") + _BETWEEN
-    at = rest.find(_BETWEEN)
-    first = at
-    while at >= 0:
-        if rest[:at] in known:
-            return rest[:at], rest[at + len(_BETWEEN) :]
-        at = rest.find(_BETWEEN, at + 1)
-    status = _STATUS.search(rest)
-    if status and rest.endswith(status[0]):  # the line that begins: the key is all before it
-        return rest[: status.start() - len(_BETWEEN)], status[0]
-    return rest[:first], rest[first + len(_BETWEEN) :]
+    begins = _BEGINS.fullmatch(rest)
+    if begins:  # all before it is the key
+        return begins[1], begins[2]
+    places = [found.start() for found in re.finditer(_BETWEEN, rest)]
+    seen = [at for at in places if rest[:at] in known]
+    at = seen[-1] if seen else places[0]
+    return rest[:at], rest[at + len(_BETWEEN) :]
 
 
 def _reason(said: list[str]) -> Reason:
     status = next((int(found[1]) for text in said if (found := _STATUS.fullmatch(text))), "")
     after = said[said.index(_MESSAGE) + 1 :] if _MESSAGE in said else said
     text = " ".join(" ".join(after).split())
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["message"])  # our server's own sentence
-    except (ValueError, KeyError, TypeError):
-        pass
     return Reason(status=status, text=text[:LONGEST] or NO_REASON.text)

@@ -96,6 +96,7 @@ def manifest_of(transform: TransformSpec, name: str) -> S3Uri:
 
 
 def transform_of(spec: DeploymentSpec) -> TransformSpec:
+    """The table [transform], which every batch has."""
     assert isinstance(spec.transform, TransformSpec), "read_deployment refuses a batch without"
     return spec.transform
 

@@ -271,4 +271,3 @@ class TransformRun:
     @property
     def _record(self) -> Path:
         return self.output.folder.unfinished / RECORD_NAME
-
