@@ -257,5 +257,6 @@ def test_an_isolated_job_without_weights_is_refused_before_it_costs_anything(tmp
 )
 def test_a_folder_never_means_its_neighbours(given, sent):
     """SageMaker takes every key that begins with the prefix."""
-    (channel,) = training_parts(AwsPlace(output="s3://b/o"), {"train": given}, 60)["InputDataConfig"]
+    parts = training_parts(AwsPlace(output="s3://b/o"), {"train": given}, 60)
+    (channel,) = parts["InputDataConfig"]
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == sent

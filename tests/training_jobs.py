@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from serving import colour_bundle
 
 BUCKET = "kennel-test"
 GROUP = "/aws/sagemaker/TrainingJobs"
-BEGAN = 1_790_000_000  # seconds since 1970
+BEGAN = int(time.time()) - 3600  # seconds since 1970; CloudWatch takes no old lines
 STATES = (
     ("Starting", 0, "Launching requested ML instances"),
     ("Downloading", 65, "Downloading input data"),

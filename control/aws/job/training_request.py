@@ -148,6 +148,6 @@ def _channel(name: str, uri: str) -> Request:
 
 
 def _folder(uri: str) -> str:
-    """`dogs/train` would mean `dogs/train-old/a.jpg`, too. A last part with a dot may be one file."""
+    """`dogs/train` would mean `dogs/train-old/a.jpg`, too. What has a dot may be one file."""
     last = uri.rpartition("/")[2]
     return uri if not last or "." in last else f"{uri}/"
