@@ -113,9 +113,13 @@ def _add_simulation(parser: Parser) -> None:
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="simulate: what --measure sends"
     )
-    parser.add_argument("--peak", type=float, metavar="X", help="simulate: a shape's requests a second")
+    parser.add_argument(
+        "--peak", type=float, metavar="X", help="simulate: a shape's requests a second"
+    )
     parser.add_argument("--hours", type=float, metavar="H", help="simulate: a shape's length")
-    parser.add_argument("--start", type=int, metavar="N", help="simulate: instances at the beginning")
+    parser.add_argument(
+        "--start", type=int, metavar="N", help="simulate: instances at the beginning"
+    )
     parser.add_argument("--instance-type", metavar="TYPE", help="simulate: for its price")
     parser.add_argument("--price", type=float, metavar="USD", help="simulate: of an instance hour")
     parser.add_argument(
@@ -151,7 +155,7 @@ SCALE = Command(
     ),
     examples=(
         "kennel scale simulate day --images-per-second 20 --max 4 --invocations-per-instance 600",
-        "kennel scale simulate traffic.csv --deployment jobs/dogs_endpoint.toml --measure runs/0001",
+        "kennel scale simulate traffic.csv --deployment jobs/dogs_endpoint.toml --measure 3",
         "kennel scale apply dogs --min 1 --max 3 --invocations-per-instance 600",
         "kennel scale apply jobs/dogs_endpoint.toml --show",
         "kennel scale undo dogs",

@@ -64,7 +64,9 @@ def play_slowly(rates, policy, rate, room, startup):
             ready, starting = starting[1], None
         if starting or not any(when == now for when, _ in points):
             continue
-        wanted = _decide([value for when, value in points if when <= now], changes, ready, policy, now)
+        wanted = _decide(
+            [value for when, value in points if when <= now], changes, ready, policy, now
+        )
         if wanted == ready:
             continue
         ends = now + startup if wanted > ready else now

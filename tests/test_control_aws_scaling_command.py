@@ -38,7 +38,9 @@ def test_apply_registers_every_variant_and_again_changes_it(aws_here, capsys):
     make_endpoint(aws_here, variants=("old", "new"))
     assert kennel("apply", "dogs", *POLICY, "--yes") == 0
     assert kennel("apply", "dogs", "--min", 2, *POLICY, "--yes") == 0
-    found = {one["ResourceId"]: (one["MinCapacity"], one["MaxCapacity"]) for one in targets_of(aws_here)}
+    found = {
+        one["ResourceId"]: (one["MinCapacity"], one["MaxCapacity"]) for one in targets_of(aws_here)
+    }
     assert found == {
         "endpoint/dogs/variant/old": (2, 3),
         "endpoint/dogs/variant/new": (2, 3),
@@ -79,7 +81,9 @@ def test_without_yes_nothing_is_sent_and_the_price_is_said(aws_here, capsys):
 def test_the_alarm_from_zero_starts_the_policy_that_aws_answered(aws_here):
     output = {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}}
     make_endpoint(aws_here, AsyncInferenceConfig=output)
-    assert kennel("apply", "dogs", "--min", 0, "--max", 2, "--backlog-per-instance", 5, "--yes") == 0
+    assert (
+        kennel("apply", "dogs", "--min", 0, "--max", 2, "--backlog-per-instance", 5, "--yes") == 0
+    )
     (alarm,) = alarms_of(aws_here)
     (waking,) = [one for one in policies_of(aws_here) if one["PolicyType"] == "StepScaling"]
     assert alarm["AlarmActions"] == [waking["PolicyARN"]]
@@ -93,7 +97,9 @@ def test_the_alarm_from_zero_starts_the_policy_that_aws_answered(aws_here):
 def test_undo_takes_all_of_it_away_and_twice_is_fine(aws_here, capsys):
     output = {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}}
     make_endpoint(aws_here, AsyncInferenceConfig=output)
-    assert kennel("apply", "dogs", "--min", 0, "--max", 2, "--backlog-per-instance", 5, "--yes") == 0
+    assert (
+        kennel("apply", "dogs", "--min", 0, "--max", 2, "--backlog-per-instance", 5, "--yes") == 0
+    )
     capsys.readouterr()
     assert kennel("undo", "dogs") == 0
     assert "dogs, variant main" in capsys.readouterr().out

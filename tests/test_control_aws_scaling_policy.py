@@ -1,4 +1,4 @@
-"""[scaling] of a deployment, and the requests that put it on a variant: against botocore's model."""
+"""[scaling] of a deployment, and the requests that put it on a variant: botocore checks them."""
 
 from pathlib import Path
 

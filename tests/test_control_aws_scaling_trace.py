@@ -62,6 +62,7 @@ def test_dates_are_times_too(tmp_path):
         ("seconds,requests_per_second\n0,1\n9999999,1\n", "31 days"),
         ("noon\n", "line 1"),
         ("inf\n", "line 1"),
+        ("seconds,requests_per_second\n0,1\ninf,1\n", "line 3"),
     ],
 )
 def test_a_file_that_is_no_trace_is_refused_with_its_line(tmp_path, text, words):

@@ -28,7 +28,9 @@ def apply(arguments: argparse.Namespace) -> int:
     if arguments.show and asked.kind and asked.variants:
         say_json(calls_json(_calls(asked, spec)))
         return 0
-    asked = _completed(asked, _state(account, asked.name))
+    state = _state(account, asked.name)
+    state.check_ready()
+    asked = _completed(asked, state)
     calls = _calls(asked, spec)
     if arguments.show:
         say_json(calls_json(calls))
@@ -68,8 +70,7 @@ def undo(arguments: argparse.Namespace) -> int:
         say_json(calls_json(_undoing(asked.name, kinds)))
         return 0
     done = {
-        variant: undo_scaling(account, asked.name, variant, kind)
-        for variant, kind in kinds.items()
+        variant: undo_scaling(account, asked.name, variant, kind) for variant, kind in kinds.items()
     }
     off = [variant for variant, operations in done.items() if _was_scaled(operations)]
     if arguments.output == "json":
@@ -85,15 +86,15 @@ def undo(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """What is registered, by which policies, and what they did lately."""
     asked = asked_of(arguments)
-    if arguments.show:
-        kind = asked.kind or "real-time"
-        variants = asked.variants or ("VARIANT",)
-        calls = [call for one in variants for call in describing_calls(asked.name, one, kind)]
-        say_json(calls_json(calls))
+    if arguments.show and asked.kind and asked.variants:
+        say_json(calls_json(_describing(asked)))
         return 0
     account = Account()
     state = _state(account, asked.name)
     asked = _completed(asked, state)
+    if arguments.show:
+        say_json(calls_json(_describing(asked)))
+        return 0
     found = [read_scaling(account, asked.name, one, asked.kind) for one in asked.variants]
     counts = {one["VariantName"]: one for one in state.variants}
     if arguments.output == "json":
@@ -127,7 +128,7 @@ def _state(account: Account, name: str) -> EndpointState:
 
 
 def _completed(asked: Asked, state: EndpointState) -> Asked:
-    """With what AWS knows. Raises as `check_ready` does, and UsageError for an unknown variant."""
+    """With what AWS knows. Raises UsageError: there is no such variant."""
     names = tuple(one["VariantName"] for one in state.variants)
     if missing := [one for one in asked.variants if one not in names]:
         raise UsageError(
@@ -178,6 +179,14 @@ def _kinds(account: Account, asked: Asked) -> dict[str, str]:
     if asked.variants:
         kinds = {name: kind for name, kind in kinds.items() if name in asked.variants}
     return kinds
+
+
+def _describing(asked: Asked) -> list[Call]:
+    return [
+        call
+        for variant in asked.variants
+        for call in describing_calls(asked.name, variant, asked.kind)
+    ]
 
 
 def _undoing(endpoint: str, kinds: dict[str, str]) -> list[Call]:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from contract.page import to_text
@@ -45,7 +46,7 @@ def pooled(values: Sequence[float], how: Literal["mean", "most", "last"]) -> lis
     """One value for each point of a drawing, from one for each second."""
     count = min(MOST_POINTS, len(values))
     edges = [len(values) * place // count for place in range(count + 1)]
-    parts = (values[low:high] for low, high in zip(edges, edges[1:], strict=False))
+    parts = (values[low:high] for low, high in pairwise(edges))
     if how == "mean":
         return [sum(part) / len(part) for part in parts]
     return [max(part) if how == "most" else part[-1] for part in parts]
@@ -101,7 +102,9 @@ def _title(panel: Panel, top: float) -> str:
             else f'<line x1="{x:.0f}" x2="{x + 14:.0f}" y1="{top - 11}" y2="{top - 11}" '
             f'stroke="{ink}" stroke-width="2"{_dashes(one.style)}/>'
         )
-        parts.append(f'{swatch}<text class="tick" x="{x + 20:.0f}" y="{top - 7}">{one.label}</text>')
+        parts.append(
+            f'{swatch}<text class="tick" x="{x + 20:.0f}" y="{top - 7}">{one.label}</text>'
+        )
         x += 46 + 6.4 * len(one.label)
     parts.append(f'<text class="now" x="{WIDTH - RIGHT}" y="{top - 26}" text-anchor="end"></text>')
     return "".join(parts)
@@ -109,6 +112,11 @@ def _title(panel: Panel, top: float) -> str:
 
 def _series(one: Series, ys: Sequence[float], bottom: float) -> str:
     ink = f"var(--{one.ink})"
+    if one.style == "dashed" and len(set(one.values)) == 1:
+        return (
+            f'<path d="M{LEFT} {ys[0]:.1f}H{WIDTH - RIGHT}" fill="none" stroke="{ink}" '
+            f'stroke-width="1.6"{_dashes(one.style)}/>'
+        )
     width = (WIDTH - LEFT - RIGHT) / max(1, len(ys))
     if one.style == "steps":
         points = [f"M{LEFT} {ys[0]:.1f}"]

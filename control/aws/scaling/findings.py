@@ -147,7 +147,7 @@ def _advice(
     *,
     is_queued: bool,
 ) -> list[str]:
-    found = [*_about_target(spec, machine), *_about_bounds(trace, spec, machine, figures)]
+    found = [*_about_target(spec, machine), *_about_bounds(spec, machine, figures)]
     if figures.lost >= NOBODY_LOST and not is_queued:
         found += _about_lost(trace, spec, machine, figures)
     if is_queued and figures.longest_wait_seconds > 60:
@@ -184,9 +184,7 @@ def _about_target(spec: ScalingSpec, machine: Machine) -> list[str]:
     return []
 
 
-def _about_bounds(
-    trace: Trace, spec: ScalingSpec, machine: Machine, figures: Findings
-) -> list[str]:
+def _about_bounds(spec: ScalingSpec, machine: Machine, figures: Findings) -> list[str]:
     if 0 < figures.fixed_enough <= spec.minimum and spec.maximum > spec.minimum:
         return [
             f"{figures.fixed_enough} instance(s) that never change carry all of it: this traffic "
@@ -213,13 +211,15 @@ def _about_lost(trace: Trace, spec: ScalingSpec, machine: Machine, figures: Find
     found = []
     if least := _smallest(spec.minimum + 1, spec.maximum, is_enough):
         hours = play(replace(spec, minimum=least)).instance_hours
-        found.append(f"with min = {least} nobody is refused: {_money(machine, hours)} instead of {now}")
+        found.append(
+            f"with min = {least} nobody is refused: {_money(machine, hours)} instead of {now}"
+        )
     for share in EARLIER:
         other = replace(spec, target=round(max(1.0, spec.target * share), 2))
         if other.target < spec.target and not _loses(played := play(other)):
-            hours = _money(machine, played.instance_hours)
+            cost = _money(machine, played.instance_hours)
             found.append(
-                f"with {spec.metric} = {other.target:g} nobody is refused: {hours} instead of {now}"
+                f"with {spec.metric} = {other.target:g} nobody is refused: {cost} instead of {now}"
             )
             break
     return found or [

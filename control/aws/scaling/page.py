@@ -37,7 +37,9 @@ def to_scaling_page(
         to_section("What it comes to", to_pairs("figure", figures_of(spec, machine, findings))),
         to_section("What is assumed", _assumed(machine)),
     ]
-    style = f"{STORY_STYLE}{STYLE}ul{{margin:0;padding-left:20px;max-width:75ch}}li{{margin:0 0 6px}}"
+    style = (
+        f"{STORY_STYLE}{STYLE}ul{{margin:0;padding-left:20px;max-width:75ch}}li{{margin:0 0 6px}}"
+    )
     return to_page(f"Scaling: {trace.name}", "".join(body), style)
 
 
@@ -54,9 +56,7 @@ def _sentence(line: str) -> str:
 def _tiles(spec: ScalingSpec, findings: Findings) -> list[Tile]:
     lost = findings.lost
     saved = 1 - findings.instance_hours / findings.fixed_max_hours
-    cost = (
-        f"{findings.instance_hours:,.1f} h" if findings.usd is None else f"${findings.usd:,.2f}"
-    )
+    cost = f"{findings.instance_hours:,.1f} h" if findings.usd is None else f"${findings.usd:,.2f}"
     return [
         Tile(
             name="Instances",
@@ -81,17 +81,27 @@ def _tiles(spec: ScalingSpec, findings: Findings) -> list[Tile]:
     ]
 
 
-def _panels(
-    spec: ScalingSpec, machine: Machine, played: Played, findings: Findings
-) -> list[Panel]:
+def _panels(spec: ScalingSpec, machine: Machine, played: Played, findings: Findings) -> list[Panel]:
     can = [ready * machine.images_per_second for ready in played.ready]
     return [
         Panel(
             title="Requests a second",
             series=(
-                Series(label="that come", values=pooled(played.arrived, "mean"), ink="muted", style="area"),
-                Series(label="that the instances can answer", values=pooled(can, "mean"), ink="accent"),
-                Series(label="refused", values=pooled(played.refused, "mean"), ink="wrong", style="area"),
+                Series(
+                    label="that come",
+                    values=pooled(played.arrived, "mean"),
+                    ink="muted",
+                    style="area",
+                ),
+                Series(
+                    label="that the instances can answer", values=pooled(can, "mean"), ink="accent"
+                ),
+                Series(
+                    label="refused",
+                    values=pooled(played.refused, "mean"),
+                    ink="wrong",
+                    style="area",
+                ),
             ),
         ),
         Panel(
@@ -105,21 +115,34 @@ def _panels(
         Panel(
             title="Instances",
             series=(
-                Series(label="ready", values=pooled(played.ready, "last"), ink="accent", style="steps"),
-                Series(label="paid for, those that start too", values=pooled(played.desired, "most"), ink="wrong"),
+                Series(
+                    label="ready", values=pooled(played.ready, "last"), ink="accent", style="steps"
+                ),
+                Series(
+                    label="paid for, those that start too",
+                    values=pooled(played.desired, "most"),
+                    ink="wrong",
+                ),
             ),
             is_whole=True,
         ),
         Panel(
             title="Requests that wait",
             series=(
-                Series(label="in all", values=pooled(played.waiting, "most"), ink="accent", style="area"),
+                Series(
+                    label="in all",
+                    values=pooled(played.waiting, "most"),
+                    ink="accent",
+                    style="area",
+                ),
             ),
         ),
         Panel(
             title="Seconds to an answer, estimated",
             series=(
-                Series(label="the slowest then", values=pooled(played.latency, "most"), ink="accent"),
+                Series(
+                    label="the slowest then", values=pooled(played.latency, "most"), ink="accent"
+                ),
             ),
             is_log=True,
         ),
@@ -185,5 +208,3 @@ def _assumed(machine: Machine) -> str:
         "Application Auto Scaling user guide (How target tracking scaling works) and of the "
         "SageMaker developer guide (Automatic scaling).</p>"
     )
-
-

@@ -129,7 +129,9 @@ def _trace(arguments: argparse.Namespace, machine: Machine) -> Trace:
 def _text(spec: ScalingSpec, machine: Machine, findings: Findings) -> str:
     rows = list(figures_of(spec, machine, findings).items())
     lines = [f"policy:  {spec.line}", "", table(("figure", "value"), rows), ""]
-    for label, line in zip(("change:", *[""] * len(findings.advice)), findings.advice, strict=False):
+    for label, line in zip(
+        ("change:", *[""] * len(findings.advice)), findings.advice, strict=False
+    ):
         lines.append(f"{label.ljust(9)}{line}")
     return "\n".join(lines)
 
@@ -138,5 +140,3 @@ def _next(arguments: argparse.Namespace) -> str:
     if arguments.deployment:
         return f"kennel scale apply {arguments.deployment}"
     return "kennel scale apply ENDPOINT, with the same --min, --max and target"
-
-

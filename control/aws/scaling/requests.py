@@ -37,7 +37,7 @@ def scaling_calls(
 ) -> list[Call]:
     """RegisterScalableTarget and PutScalingPolicy; from zero, also what wakes the endpoint.
 
-    Sent again, they change what is there. Send them by `control.aws.scaling.applying.apply_scaling`:
+    Sent again, they change what is there. Send them by `apply_scaling` (applying.py):
     the alarm needs an ARN from the answer before.
 
     Args:

@@ -1,7 +1,6 @@
 """The simulator: a trace of traffic against a policy, in steps of one second. Pure."""
 
 import math
-from array import array
 from dataclasses import dataclass, field
 
 from contract.errors import SpecError
@@ -45,18 +44,18 @@ class Change:
 
 @dataclass(slots=True, kw_only=True)
 class Played:
-    """What happened, second by second (`array`s of one value a second) and in all."""
+    """What happened, second by second: each list has one value a second."""
 
     seconds: int
-    arrived: array[float] = field(default_factory=lambda: array("d"))
-    served: array[float] = field(default_factory=lambda: array("d"))
-    refused: array[float] = field(default_factory=lambda: array("d"))
-    late: array[float] = field(default_factory=lambda: array("d"))  # part of the served
-    waiting: array[float] = field(default_factory=lambda: array("d"))  # at the second's end
-    latency: array[float] = field(default_factory=lambda: array("d"))  # seconds, of the slowest
-    metric: array[float] = field(default_factory=lambda: array("d"))  # the last point that ended
-    ready: array[int] = field(default_factory=lambda: array("l"))
-    desired: array[int] = field(default_factory=lambda: array("l"))  # and paid for
+    arrived: list[float] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)  # part of the served
+    waiting: list[float] = field(default_factory=list)  # at the second's end
+    latency: list[float] = field(default_factory=list)  # seconds, of the slowest
+    metric: list[float] = field(default_factory=list)  # the last point that ended
+    ready: list[int] = field(default_factory=list)
+    desired: list[int] = field(default_factory=list)  # and paid for
     changes: list[Change] = field(default_factory=list)
 
     @property

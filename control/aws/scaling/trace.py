@@ -31,12 +31,10 @@ class Trace:
         for rate in self.rates:
             totals.append(totals[-1] + rate)
         width = min(60, len(self.rates))
-        return max(
-            (high - low) / width for high, low in zip(totals[width:], totals, strict=False)
-        )
+        return max((high - low) / width for high, low in zip(totals[width:], totals, strict=False))
 
 
-def _steady(share: float) -> float:
+def _steady(_: float) -> float:
     return 1.0
 
 
@@ -127,7 +125,8 @@ def _point(path: Path, number: int, row: list[str]) -> tuple[int, float]:
         second, rate = float(row[0]), float(row[1])
     except (ValueError, IndexError):
         second = rate = -1.0
-    if len(row) != 2 or second != int(second) or not 0 <= rate <= 1e6 or second < 0:
+    is_second = math.isfinite(second) and second >= 0 and second == int(second)
+    if len(row) != 2 or not is_second or not 0 <= rate <= 1e6:
         raise UsageError(
             f"{path}: line {number}: expected a whole second and a rate, got {','.join(row)!r}"
         )
@@ -150,14 +149,20 @@ def _counted(path: Path, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]
 
 def _times(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[float]:
     for number, row in rows:
-        text = row[0].strip()
+        time = _time(row[0].strip())
+        if not math.isfinite(time):
+            raise UsageError(
+                f"{path}: line {number}: expected seconds or a date such as "
+                f"2026-11-28T05:15:00, got {row[0]!r}"
+            )
+        yield time
+
+
+def _time(text: str) -> float:
+    """Seconds; not a number for what is no time."""
+    for read in (float, lambda date: datetime.fromisoformat(date).timestamp()):
         try:
-            yield float(text)
+            return read(text)
         except ValueError:
-            try:
-                yield datetime.fromisoformat(text).timestamp()
-            except ValueError:
-                raise UsageError(
-                    f"{path}: line {number}: expected seconds or a date such as "
-                    f"2026-11-28T05:15:00, got {text!r}"
-                ) from None
+            continue
+    return math.nan

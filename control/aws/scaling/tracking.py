@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from control.aws.scaling.policy import Metric, ScalingSpec
 
 LOW_SHARE = 0.9  # of the target. Source: the user guide: "usually more than 10% lower"
-ROUNDING = 1e-9  # so that 3.0000000001 instances are 3
+ROUNDING = 1e-9  # so that 3.0000000001 instances are 3, and 60.0000000001 a minute are 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,13 @@ class Tracker:
     @property
     def is_high(self) -> bool:
         """The alarm for more."""
-        return self._all(self._watch.out_points, lambda value: value > self._spec.target)
+        high = self._spec.target * (1 + ROUNDING)
+        return self._all(self._watch.out_points, lambda value: value > high)
 
     @property
     def is_low(self) -> bool:
         """The alarm for fewer."""
-        low = LOW_SHARE * self._spec.target
+        low = LOW_SHARE * self._spec.target * (1 - ROUNDING)
         return self._all(self._watch.in_points, lambda value: value < low)
 
     def decide(self, second: float, current: int) -> int | None:
