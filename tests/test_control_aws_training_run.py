@@ -31,6 +31,7 @@ RUN = ("--on", "aws", "--yes")
 def here(tmp_path, monkeypatch, aws_here):
     """The current folder of somebody with an account; runs/ appears in it."""
     aws_here.client("s3").create_bucket(Bucket=BUCKET)
+    aws_here.forget()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

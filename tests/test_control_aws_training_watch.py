@@ -34,6 +34,7 @@ STOPPED = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped"}
 @pytest.fixture
 def here(tmp_path, monkeypatch, aws_here):
     aws_here.client("s3").create_bucket(Bucket=BUCKET)
+    aws_here.forget()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
