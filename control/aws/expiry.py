@@ -83,9 +83,7 @@ def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletio
     if account.find(looked, doing) is None:
         account.send(call, doing)
     else:
-        moved = Call(
-            service=call.service, operation="UpdateSchedule", parameters=call.parameters
-        )
+        moved = Call(service=call.service, operation="UpdateSchedule", parameters=call.parameters)
         account.send(moved, doing)
 
 

@@ -56,17 +56,13 @@ def artifact_of(bundle: Path, artifacts: S3Uri, name: str) -> Artifact:
         digest = check_bundle(folder)
     if found.is_file():
         digest = _digest(found)
-    return Artifact(
-        source=found, uri=artifacts.join(f"{name}-{digest[:DIGEST_CHARACTERS]}.tar.gz")
-    )
+    return Artifact(source=found, uri=artifacts.join(f"{name}-{digest[:DIGEST_CHARACTERS]}.tar.gz"))
 
 
 def check_bundle(folder: Path) -> str:
     """A digest of all files' names and contents. Raises BundleError: damaged or incomplete."""
     manifest = read_manifest(folder)
-    digests = {
-        path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)
-    }
+    digests = {path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)}
     for name, expected in manifest.files.items():
         if name not in digests:
             raise BundleError(

@@ -141,7 +141,7 @@ class Endpoint:
         )
 
     def fetch(self, pending: "Pending") -> dict[str, Any]:
-        """Wait for the answer in S3. Raises RequestError: the server refused. HostError; AwsError."""
+        """Wait for the answer in S3. Raises RequestError, HostError, AwsError."""
         body, is_failure = wait_for(
             lambda: self._look_for(pending),
             lambda found: found[0] is not None,
@@ -165,9 +165,7 @@ class Endpoint:
             parameters["TargetModel"] = self.target_model
         if self.variant:
             parameters["TargetVariant"] = self.variant
-        return Call(
-            service="sagemaker-runtime", operation="InvokeEndpoint", parameters=parameters
-        )
+        return Call(service="sagemaker-runtime", operation="InvokeEndpoint", parameters=parameters)
 
     def _invoke(self, body: bytes) -> bytes:
         doing = f"endpoint {self.name}"
@@ -207,7 +205,7 @@ class Pending:
 
 
 def status_of(error: AwsError) -> int:
-    """The container's own status in a ModelError; 0 when AWS did not ask it, or it did not answer."""
+    """The container's own status in a ModelError; 0 when there is none."""
     status = error.details.get("OriginalStatusCode")
     if isinstance(status, int):
         return status
@@ -235,4 +233,3 @@ def failure_of(text: str) -> RequestError:
         status if 400 <= status <= 599 else 500,
         message_of(said.replace('\\"', '"').encode(), status),
     )
-

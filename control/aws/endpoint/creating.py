@@ -31,7 +31,7 @@ def create(work: Work) -> Described:
 
 
 def finish_creating(work: Work) -> Described:
-    """Wait for an endpoint that is being created, and look at what came of it. Raises as `create`."""
+    """Wait for an endpoint that is being created, and say what became of it. Raises as `create`."""
     spec = work.plan.spec
     answer = work.follower.until_settled(work.limit_seconds)
     if answer["EndpointStatus"] != "InService":

@@ -165,11 +165,7 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
             f'{path}: update.alarms: "auto" is for up to five variants that answer at once: name '
             "alarms of your own"
         )
-    if spec.scaling:
-        spec.scaling.check_kind(spec.kind)
-    if spec.multi_model:
-        kind_of_machine = spec.place.instance_type
-        spec.multi_model.check_instance_type(kind_of_machine, is_gpu=has_gpu(kind_of_machine))
+    _check_foreign(spec)
     local = [one for one in spec.variants if isinstance(one.bundle, Path)]
     if local and not spec.place.artifacts:
         raise SpecError(
@@ -183,6 +179,18 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
         raise SpecError(f"{path}: update.strategy: rolling works with one variant only")
     for variant in spec.variants:
         check_host(path, variant.instance_type, spec.place)
+
+
+def _check_foreign(spec: DeploymentSpec) -> None:
+    """What the owners of tables say about the rest of the file."""
+    try:
+        if spec.scaling:
+            spec.scaling.check_kind(spec.kind)
+        if spec.multi_model:
+            machine = spec.place.instance_type
+            spec.multi_model.check_instance_type(machine, is_gpu=has_gpu(machine))
+    except SpecError as error:
+        raise SpecError(f"{spec.path}: {error}") from None
 
 
 def _check_serverless(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:

@@ -126,7 +126,7 @@ def check_host(path: Path, instance_type: str, place: EndpointPlace) -> None:
                 f"{path}: aws.image: {CPU_IMAGE} leaves the GPU of {instance_type} idle: take "
                 f"{GPU_IMAGE}, or a CPU type"
             )
-        if GPU_IMAGE == _repository(place.image) and not has_gpu(instance_type):
+        if _repository(place.image) == GPU_IMAGE and not has_gpu(instance_type):
             raise SpecError(
                 f"{path}: aws.image: {GPU_IMAGE} wants a GPU, and {instance_type} has none: take "
                 f"{CPU_IMAGE}"

@@ -8,7 +8,7 @@ from control.aws.endpoint.fields import Fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serverless:
-    """No machines: memory for each request. Source: API reference, ProductionVariantServerlessConfig."""
+    """No machines: memory for each request. Source: API reference, ProductionVariant."""
 
     memory_mb: int = 3072  # 1024 to 6144 in steps of 1024; processors grow with it
     max_concurrency: int = 5

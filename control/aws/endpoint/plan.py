@@ -12,8 +12,8 @@ from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.host_image import image_of
 from control.aws.endpoint.image import complete_image
 from control.aws.endpoint.model_store import ModelStore
-from control.aws.endpoint.publish import Publication, publications
 from control.aws.endpoint.options import Serverless
+from control.aws.endpoint.publish import Publication, publications
 from control.aws.endpoint.request import (
     Resolved,
     config_call,
@@ -107,8 +107,7 @@ def costs_of(spec: DeploymentSpec) -> list[Cost]:
             max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
             one.instance_type,
             "hosting",
-            f"endpoint {spec.name}, variant {one.name}"
-            + (", scaled out" if spec.scaling else ""),
+            f"endpoint {spec.name}, variant {one.name}" + (", scaled out" if spec.scaling else ""),
             hours,
         )
         for one in spec.variants
@@ -140,7 +139,9 @@ def _data_of(spec: DeploymentSpec) -> tuple[tuple[Artifact, ...], dict[str, str]
                 artifacts[variant.bundle] = artifact_of(variant.bundle, target, spec.name)
             data[variant.name] = str(artifacts[variant.bundle].uri)
         else:
-            data[variant.name] = str(variant.bundle or (spec.multi_model.prefix if spec.multi_model else ""))
+            data[variant.name] = str(
+                variant.bundle or (spec.multi_model.prefix if spec.multi_model else "")
+            )
     return tuple(artifacts.values()), data
 
 
@@ -162,7 +163,7 @@ def _images(spec: DeploymentSpec, account: Account) -> Iterator[tuple[Variant, s
 
 
 def _scaling(spec: DeploymentSpec) -> Iterator[Call]:
-    for variant in spec.variants if spec.scaling else ():
-        yield from scaling_calls(
-            spec.name, variant.name, spec.kind, spec.scaling, spec.place.tags
-        )
+    if spec.scaling is None:
+        return
+    for variant in spec.variants:
+        yield from scaling_calls(spec.name, variant.name, spec.kind, spec.scaling, spec.place.tags)

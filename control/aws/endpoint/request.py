@@ -101,7 +101,7 @@ def update_call(
     *,
     is_counted_anew: bool = False,
 ) -> Call:
-    """UpdateEndpoint. The number of machines that scaling has chosen is kept, unless told not to."""
+    """UpdateEndpoint. The number of machines that scaling chose is kept, unless told not to."""
     parameters: Request = {"EndpointName": spec.name, "EndpointConfigName": config}
     if spec.scaling and not is_counted_anew:
         parameters["RetainAllVariantProperties"] = True

@@ -43,7 +43,9 @@ def shrink(data: bytes, most_bytes: int) -> Shrunk:
         if max(size) <= SMALLEST_PX:
             break
         scale *= MARGIN * math.sqrt(most_bytes / len(encoded))
-    raise ImageError(f"the picture does not fit into {most_bytes:,} bytes at any size worth sending")
+    raise ImageError(
+        f"the picture does not fit into {most_bytes:,} bytes at any size worth sending"
+    )
 
 
 def _decoded(data: bytes) -> "Image":
@@ -59,7 +61,9 @@ def _decoded(data: bytes) -> "Image":
                 upright = ImageOps.exif_transpose(image)
                 return upright.convert("RGBA" if "transparency" in upright.info else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"too large to be sent, and not a picture that can be shrunk: {error}") from None
+        raise ImageError(
+            f"too large to be sent, and not a picture that can be shrunk: {error}"
+        ) from None
 
 
 def _encoded(image: "Image", size: tuple[int, int]) -> bytes:

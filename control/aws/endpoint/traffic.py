@@ -73,9 +73,7 @@ def check_alarms(account: Account, spec: DeploymentSpec) -> None:
     names = list(spec.update.alarms)
     if not names:
         return
-    call = Call(
-        service="cloudwatch", operation="DescribeAlarms", parameters={"AlarmNames": names}
-    )
+    call = Call(service="cloudwatch", operation="DescribeAlarms", parameters={"AlarmNames": names})
     answer = account.send(call, "the alarms of the update")
     found = [
         str(one["AlarmName"])

@@ -1,4 +1,4 @@
-"""Work: the steps that creating and updating an endpoint have in common, and how they are undone."""
+"""Work: what creating and updating an endpoint have in common, and how it is undone."""
 
 import time
 from collections.abc import Mapping
