@@ -107,28 +107,32 @@ def _s3(method: str, path: str, headers: Any) -> str:
 
 def _rest(service: str, method: str, path: str) -> str:
     """By the addresses of botocore's own models; SageMaker has two of them under one name."""
-    address = urlsplit(path).path
+    address, query = urlsplit(path).path, set(urlsplit(path).query.split("&"))
     names = ("sagemaker-runtime",) if service == "sagemaker" else (MODELS.get(service, service),)
     best = ""
     for name in names:
         length = -1
-        for operation, http_method, pattern, fixed in _routes(name):
-            if http_method == method and fixed > length and pattern.fullmatch(address):
+        for operation, http_method, pattern, fixed, wanted in _routes(name):
+            is_it = http_method == method and wanted <= query and pattern.fullmatch(address)
+            if is_it and fixed > length:
                 best, length = operation, fixed
     return best
 
 
 @functools.cache
-def _routes(name: str) -> tuple[tuple[str, str, "re.Pattern[str]", int], ...]:
+def _routes(name: str) -> tuple[tuple[str, str, "re.Pattern[str]", int, frozenset[str]], ...]:
     import botocore.session
 
     model = botocore.session.get_session().get_service_model(name)
     routes = []
     for operation in model.operation_names:
         http = model.operation_model(operation).http
-        uri = urlsplit(http["requestUri"]).path
+        uri, _, query = http["requestUri"].partition("?")
+        wanted = frozenset(query.split("&")) if query else frozenset()
         pattern = re.sub(r"\\\{\w+\\\+\\\}", ".+", re.escape(uri))
         pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", pattern)
-        fixed = len(re.sub(r"\{[^}]+\}", "", uri))
-        routes.append((operation, http["method"], re.compile(pattern.rstrip("/") + "/?"), fixed))
+        # What a query tells apart, such as ?List=ALL, counts on top of the address.
+        fixed = len(re.sub(r"\{[^}]+\}", "", uri)) + len(query)
+        shape = re.compile(pattern.rstrip("/") + "/?")
+        routes.append((operation, http["method"], shape, fixed, wanted))
     return tuple(routes)
