@@ -22,6 +22,7 @@ from serving import colour_bundle
 from control.aws.house.check_account import trusts
 from control.cli import main
 
+
 @pytest.fixture
 def here(tmp_path):
     """Work in an empty folder."""
@@ -199,19 +200,18 @@ def test_pictures_above_the_endpoints_limit_are_counted(account, here, capsys):
     assert "1 of 2 files are above 6 MB, the largest 6.3 MB" in checks["payload"][0]["said"]
 
 
-def test_without_a_file_and_without_credentials_it_is_facts_and_notes(here, monkeypatch, capsys):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(here))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    code, checks = doctor(capsys)
-    assert code == 0
-    assert checks["python"][0]["ok"] is None
-    assert "nothing in AWS now" in checks["credentials"][0]["said"]
-    code, checks = doctor(capsys, job_file(here))
-    assert code == 1
-    assert checks["credentials"][0]["ok"] is False
+def test_without_credentials_there_are_facts_and_notes_and_a_file_wants_them(aws, here):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del aws.environment[name]
+    done = aws.kennel("doctor", cwd=here)
+    assert done.returncode == 0
+    assert done.stdout.startswith("python  ")
+    assert "note   credentials    nothing in AWS now: AWS cannot tell who you are" in done.stdout
+    done = aws.kennel("doctor", job_file(here), cwd=here)
+    assert done.returncode == 1
+    assert "to do  credentials" in done.stdout
+    assert "-> aws configure, or aws sso login" in done.stdout
+    assert done.stdout.endswith("1 to do\n")
 
 
 def test_a_wrong_file_is_one_line(here, capsys):
@@ -224,7 +224,10 @@ def test_a_wrong_file_is_one_line(here, capsys):
     ("statement", "is_trusted"),
     [
         ({"Effect": "Allow", "Principal": {"Service": "a"}, "Action": "sts:AssumeRole"}, True),
-        ({"Effect": "Allow", "Principal": {"Service": ["b", "a"]}, "Action": ["sts:AssumeRole"]}, True),
+        (
+            {"Effect": "Allow", "Principal": {"Service": ["b", "a"]}, "Action": ["sts:AssumeRole"]},
+            True,
+        ),
         ({"Effect": "Deny", "Principal": {"Service": "a"}, "Action": "sts:AssumeRole"}, False),
         ({"Effect": "Allow", "Principal": {"AWS": "a"}, "Action": "sts:AssumeRole"}, False),
         ({"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}, False),

@@ -53,7 +53,7 @@ def test_everything_of_ours_is_found_with_its_price_and_its_end(aws_here, capsys
     instance = put_instance(aws_here, "cats")
     put_training(aws_here, "dogs-20261128-051500", count=2)
     code, document = costs(capsys)
-    assert code == 0
+    assert code == 0, document["not_listed"]
     things = {(one["kind"], one["id"]): one for one in document["things"]}
     assert things["endpoint", "dogs"]["usd_per_hour"] == pytest.approx(2 * 0.115)
     assert things["endpoint", "dogs"]["usd_until_it_ends"] == pytest.approx(4 * 0.23, rel=0.01)
@@ -136,14 +136,13 @@ def test_two_hundred_models_are_listed_page_by_page(aws_here, capsys):
     assert sum(one["kind"] == "model" for one in document["things"]) == 120
 
 
-def test_without_credentials_it_is_one_line(monkeypatch, tmp_path, capsys):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert main(["list", "--cost"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_without_credentials_it_is_one_line(aws):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del aws.environment[name]
+    done = aws.kennel("list", "--cost")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "aws sts get-caller-identity" in done.stderr
 
 
 def test_the_table_says_what_costs_most_first_and_what_never_ends():
@@ -198,7 +197,13 @@ def test_an_expiry_that_cannot_be_read_counts_as_never():
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(None, "unknown"), (0.0, "$0.00"), (0.00014, "$0.0001"), (0.23, "$0.230"), (1234.5, "$1,234.50")],
+    [
+        (None, "unknown"),
+        (0.0, "$0.00"),
+        (0.00014, "$0.0001"),
+        (0.23, "$0.230"),
+        (1234.5, "$1,234.50"),
+    ],
 )
 def test_dollars_have_the_digits_that_they_need(amount, text):
     assert dollars(amount) == text

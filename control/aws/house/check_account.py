@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from control.aws.account import Account
@@ -30,7 +31,7 @@ def role_checks(account: Account, wanted: Wanted) -> list[Check]:
     """Each role exists and trusts the service that takes it."""
     found = []
     for role, service in wanted.roles:
-        found += looked("role", lambda role=role, service=service: _role(account, role, service))  # type: ignore[misc]
+        found += looked("role", partial(_role, account, role, service))
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import tarfile
 import zlib
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from contract.errors import BundleError
@@ -24,15 +25,15 @@ MB = 1024**2
 def data_checks(account: Account, wanted: Wanted) -> list[Check]:
     """Everything in S3 that the file names."""
     places = [S3Uri.parse(text) for text in (*wanted.inputs, *wanted.outputs)]
-    buckets = list(dict.fromkeys(place.bucket for place in places))
-    found = [
-        one for name in buckets for one in looked("bucket", lambda n=name: _bucket(account, n))
-    ]  # type: ignore[misc]
+    buckets = dict.fromkeys(place.bucket for place in places)
+    found: list[Check] = []
+    for name in buckets:
+        found += looked("bucket", partial(_bucket, account, name))
     missing = {one.said.split()[0] for one in found if one.is_ok is False}
     inputs = [text for text in wanted.inputs if S3Uri.parse(text).bucket not in missing]
     found += [
         one
-        for several in each(lambda text: looked("data", lambda: _input(account, text)), inputs)
+        for several in each(lambda text: looked("data", partial(_input, account, text)), inputs)
         for one in several
     ]
     return found + bundle_checks(wanted, account)
@@ -43,9 +44,9 @@ def bundle_checks(wanted: Wanted, account: Account | None = None) -> list[Check]
     found: list[Check] = []
     for source in wanted.bundles:
         if isinstance(source, Path):
-            found += looked("bundle", lambda path=source: _local_bundle(path))  # type: ignore[misc]
+            found += looked("bundle", partial(_local_bundle, source))
         elif account is not None:
-            found += looked("bundle", lambda uri=source: _bundle_in_s3(account, uri))  # type: ignore[misc]
+            found += looked("bundle", partial(_bundle_in_s3, account, source))
     return found
 
 

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from contract.errors import HostError
@@ -29,10 +30,7 @@ def image_checks(account: Account, wanted: Wanted) -> list[Check]:
     """Each image, then CUDA against the host where there is a GPU."""
     found: list[Check] = []
     for name in wanted.images:
-        found += looked(
-            "image",
-            lambda name=name: _image(account, account.image_uri(name), wanted.is_hosted),  # type: ignore[misc]
-        )
+        found += looked("image", partial(_image, account, name, wanted.is_hosted))
     return found + cuda_checks(wanted)
 
 
@@ -55,7 +53,8 @@ def cuda_checks(wanted: Wanted) -> list[Check]:
     return found
 
 
-def _image(account: Account, uri: str, is_hosted: bool) -> Check:
+def _image(account: Account, name: str, is_hosted: bool) -> Check:
+    uri = account.image_uri(name)
     registry, _, rest = uri.partition("/")
     if ".dkr.ecr." not in registry:
         return note("image", f"{uri} is not in ECR: SageMaker takes it from there alone")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from control.aws.account import Account
@@ -36,13 +37,10 @@ def quota_checks(account: Account, wanted: Wanted) -> list[Check]:
     found: list[Check] = []
     in_sagemaker = {key: count for key, count in wanted.machines.items() if key[1] in SUFFIXES}
     if in_sagemaker:
-        found += looked("quota", lambda: _sagemaker(account, in_sagemaker))
+        found += looked("quota", partial(_sagemaker, account, in_sagemaker))
     for (kind, use), count in wanted.machines.items():
         if use not in SUFFIXES:
-            found += looked(
-                "quota",
-                lambda kind=kind, use=use, count=count: _ec2(account, kind, use, count),  # type: ignore[misc]
-            )
+            found += looked("quota", partial(_ec2, account, kind, use, count))
     return found
 
 

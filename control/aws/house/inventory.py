@@ -73,8 +73,11 @@ class Inventory:
 
 
 def inventory(account: Account, *, with_roles: bool = False) -> Inventory:
-    """Ask every service. One that refuses becomes a gap. Raises UsageError: no credentials."""
-    account.region  # noqa: B018 - one line for what every lister would say
+    """Ask every service; one that refuses becomes a gap.
+
+    Raises UsageError: no credentials or no region; AwsError: AWS cannot be reached.
+    """
+    account.id  # noqa: B018 - one question tells whether AWS can be asked at all
     found: list[Found] = []
     gaps: list[Gap] = []
     listers = (*LISTERS, ROLES) if with_roles else LISTERS
@@ -106,7 +109,7 @@ def attributed(found: Iterable[Found]) -> list[Found]:
     a configuration of its name is there and no stranger has an endpoint of that name.
     """
     every = list(found)
-    ours = {
+    ours: dict[tuple[str, str], str] = {
         (one.kind, one.id): one.name
         for one in every
         if one.kind in ("endpoint", "function") and one.name
