@@ -82,7 +82,7 @@ def _panel(panel: Panel, top: float, seconds: int, *, is_last: bool) -> str:
     lines = [
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{place(tick):.1f}" '
         f'y2="{place(tick):.1f}"/><text class="tick" x="{LEFT - 10}" y="{place(tick) + 4:.1f}" '
-        f'text-anchor="end">{panel.unit}{tick:,g}</text>'
+        f'text-anchor="end">{_tick_name(panel, tick, ticks)}</text>'
         for tick in ticks
     ]
     drawn = [_series(one, [place(value) for value in one.values], bottom) for one in panel.series]
@@ -134,8 +134,10 @@ def _series(one: Series, ys: Sequence[float], bottom: float) -> str:
     first = LEFT if one.style == "steps" else LEFT + width / 2
     last = WIDTH - RIGHT if one.style == "steps" else WIDTH - RIGHT - width / 2
     area = f"{path}L{last:.1f} {bottom:.1f}L{first:.1f} {bottom:.1f}Z"
+    # Steps cover what was drawn before them, so that the rest of it shows beside them.
+    below = f'<path d="{area}" fill="var(--surface)"/>' if one.style == "steps" else ""
     return (
-        f'<path d="{area}" fill="{ink}" fill-opacity="0.22"/>'
+        f'{below}<path d="{area}" fill="{ink}" fill-opacity="0.22"/>'
         f'<path d="{path}" fill="none" stroke="{ink}" stroke-width="1.4"/>'
     )
 
@@ -153,11 +155,18 @@ def _scale(panel: Panel) -> tuple[float, float, list[float]]:
         high = max(high, low + 1)
         return 10.0**low, 10.0**high, [10.0**power for power in range(low, high + 1)]
     size = 10 ** math.floor(math.log10(top))
-    step = next(part * size for part in (0.1, 0.2, 0.25, 0.5, 1, 2) if top <= 4 * part * size)
+    step = next(part * size for part in (0.25, 0.5, 1, 2, 2.5) if top <= 4 * part * size)
     if panel.is_whole:
         step = max(1, math.ceil(step))
     count = math.ceil(top / step - 1e-9)
     return 0.0, count * step, [round(step * k, 10) for k in range(count + 1)]
+
+
+def _tick_name(panel: Panel, tick: float, ticks: Sequence[float]) -> str:
+    """Money has cents, where one of the ticks has."""
+    if panel.unit == "$" and any(one != int(one) for one in ticks):
+        return f"${tick:,.2f}"
+    return f"{panel.unit}{tick:,g}"
 
 
 def _times(seconds: int, bottom: float, *, is_last: bool) -> list[str]:
@@ -171,7 +180,7 @@ def _times(seconds: int, bottom: float, *, is_last: bool) -> list[str]:
         )
         if is_last:
             anchor = "end" if x > WIDTH - RIGHT - 12 else "middle"
-            name = _time_name(second)
+            name = _time_name(second, seconds)
             parts.append(
                 f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="{anchor}">{name}'
                 "</text>"
@@ -179,11 +188,13 @@ def _times(seconds: int, bottom: float, *, is_last: bool) -> list[str]:
     return parts
 
 
-def _time_name(second: int) -> str:
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if second and second % unit == 0:
-            return f"{second // unit} {name}"
-    return f"{second / 3600:.1f} h" if second else "0"
+def _time_name(second: int, seconds: int) -> str:
+    """Minutes of less than an hour or two, hours:minutes of up to two days, days of more."""
+    if seconds > 172_800:
+        return f"{second / 86_400:g} d"
+    if seconds <= 5400:
+        return f"{second // 60} min"
+    return f"{second // 3600}:{second // 60 % 60:02d} h"
 
 
 def _data(panels: Sequence[Panel], seconds: int) -> str:

@@ -1,5 +1,6 @@
 """Findings: what a played trace comes to, and what to change about the policy."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,13 +11,18 @@ from control.aws.scaling.fleet import SPECK
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.simulation import Machine, Played, simulate
 from control.aws.scaling.trace import Trace
+from control.aws.scaling.tracking import ROUNDING
 from control.terminal import duration
 
 # Source: SageMaker developer guide, Load testing your auto scaling configuration: a first target
 # is half of what an instance was measured to do.
 USUAL_SHARE = 0.5
+# Of what instances can do, by which a fleet counts as enough: without some to spare, chance alone
+# fills their queues.
+SPARE_SHARE = 0.9
 FULL_SHARE = 0.8  # of what an instance can do: with more, a queue is there before an alarm is
 IDLE_SHARE = 0.2
+CAPPED_SHARE = 0.05  # of the time above the target with `max` instances: it is not by chance
 BACK_AND_FORTH_SECONDS = 1800.0  # fewer, and more again within this time: it was too early
 MOST_FIXED = 1000
 NOBODY_LOST = 0.5  # requests: less than one
@@ -36,6 +42,7 @@ class Findings:
     peak_instances: int  # that were paid for
     peak_per_second: float  # requests, in the fullest minute
     seconds_over_target: int
+    seconds_at_max: int  # part of them, with `max` instances
     longest_wait_seconds: float  # estimate, of one request, its computing included
     usual_seconds: float  # median of that
     slow_seconds: float  # 99th percentile
@@ -78,6 +85,10 @@ def find_out(
         peak_instances=max(played.desired),
         peak_per_second=trace.peak,
         seconds_over_target=sum(value > spec.target for value in played.metric),
+        seconds_at_max=sum(
+            value > spec.target and count == spec.maximum
+            for value, count in zip(played.metric, played.ready, strict=True)
+        ),
         longest_wait_seconds=max(played.latency),
         usual_seconds=usual,
         slow_seconds=slow,
@@ -110,7 +121,7 @@ def quantiles(played: Played, shares: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def smallest_fixed(trace: Trace, machine: Machine) -> int:
-    """The smallest fleet that never changes and refuses nothing of this; 0: none up to 1000."""
+    """The smallest fleet that never changes and refuses nothing, with a tenth to spare; 0: none."""
     return _smallest(1, MOST_FIXED, lambda count: _carries(trace, machine, count)) or 0
 
 
@@ -128,7 +139,8 @@ def _smallest(low: int, high: int, is_enough: Callable[[int], bool]) -> int | No
 
 
 def _carries(trace: Trace, machine: Machine, instances: int) -> bool:
-    capacity, room = instances * machine.images_per_second, instances * machine.room
+    capacity = SPARE_SHARE * instances * machine.images_per_second
+    room = instances * machine.room
     waiting = 0.0
     for rate in trace.rates:
         waiting += rate - capacity
@@ -160,7 +172,7 @@ def _advice(
             f"{duration(BACK_AND_FORTH_SECONDS)}: raise scale_in_cooldown_seconds, now "
             f"{spec.scale_in_cooldown_seconds}"
         )
-    return found or ["nothing to change: nobody is refused, and the fleet follows the traffic"]
+    return found or ["nothing to change: the fleet follows the traffic"]
 
 
 def _about_target(spec: ScalingSpec, machine: Machine) -> list[str]:
@@ -195,6 +207,13 @@ def _about_bounds(spec: ScalingSpec, machine: Machine, figures: Findings) -> lis
             f"max = {spec.maximum} is too few: the peak, {figures.peak_per_second:.3g} requests a "
             f"second, needs {figures.fixed_enough} instances of {machine.images_per_second:.3g}"
         ]
+    needed = math.ceil(figures.peak_per_second * 60 / spec.target - ROUNDING)
+    is_counted = spec.metric == "invocations_per_instance"
+    if is_counted and figures.seconds_at_max > CAPPED_SHARE * figures.seconds:
+        return [
+            f"for {duration(figures.seconds_at_max)} the target asks for more than max = "
+            f"{spec.maximum}: at the peak, for {needed}"
+        ]
     return []
 
 
@@ -205,7 +224,8 @@ def _about_lost(trace: Trace, spec: ScalingSpec, machine: Machine, figures: Find
         return simulate(trace, other, machine)
 
     def is_enough(count: int) -> bool:
-        return not _loses(play(replace(spec, minimum=count)))
+        slower = replace(machine, images_per_second=SPARE_SHARE * machine.images_per_second)
+        return not _loses(simulate(trace, replace(spec, minimum=count), slower))
 
     now = _money(machine, figures.instance_hours)
     found = []

@@ -1,33 +1,28 @@
 """The page of a played trace: what happened over time, what it comes to, what is assumed."""
 
-from itertools import accumulate
-
 from contract.page import Tile, to_header, to_page, to_pairs, to_section, to_text
 from contract.page_style import STORY_STYLE
 from control.aws.prices import DATED
-from control.aws.scaling.chart import SCRIPT, STYLE, Panel, Series, draw, pooled
+from control.aws.scaling.chart import SCRIPT, STYLE, draw
 from control.aws.scaling.findings import Findings
-from control.aws.scaling.policy import Metric, ScalingSpec
+from control.aws.scaling.panels import panels_of
+from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.simulation import Machine, Played
-from control.aws.scaling.text import figures_of, money, seconds_text, share_text
+from control.aws.scaling.text import figures_of, headline, money, seconds_text, share_text
 from control.aws.scaling.trace import Trace
-from control.aws.scaling.tracking import ASSUMPTIONS, LOW_SHARE
-
-METRIC_NAMES: dict[Metric, str] = {
-    "invocations_per_instance": "Requests a minute, for each instance",
-    "concurrent_requests_per_model": "Requests at a time, for each instance",
-    "backlog_per_instance": "Backlog, for each instance",
-}
+from control.aws.scaling.tracking import ASSUMPTIONS
 
 
 def to_scaling_page(
     trace: Trace, spec: ScalingSpec, machine: Machine, played: Played, findings: Findings
 ) -> str:
     """One self-contained HTML page."""
-    facts = [trace.name, spec.line, _machine_line(machine)]
-    head = to_header(f"Scaling: {trace.name}", facts[1:], _tiles(spec, findings), _story(findings))
+    facts = [spec.line, _machine_line(machine)]
+    head = to_header(
+        f"Scaling: {trace.name}", facts, _tiles(spec, findings), _story(spec, findings)
+    )
     drawing = draw(
-        _panels(spec, machine, played, findings),
+        panels_of(spec, machine, played, findings),
         played.seconds,
         "Requests, instances, metric, queue, answers and cost over the same time",
     )
@@ -43,9 +38,10 @@ def to_scaling_page(
     return to_page(f"Scaling: {trace.name}", "".join(body), style)
 
 
-def _story(findings: Findings) -> str:
-    """What to change, the most important first."""
-    lines = "".join(f"<p>{to_text(_sentence(line))}</p>" for line in findings.advice)
+def _story(spec: ScalingSpec, findings: Findings) -> str:
+    """How it went, then what to change, the most important first."""
+    told = [headline(spec, findings), *findings.advice]
+    lines = "".join(f"<p>{to_text(_sentence(line))}</p>" for line in told)
     return f'<div class="story">{lines}</div>'
 
 
@@ -79,109 +75,6 @@ def _tiles(spec: ScalingSpec, findings: Findings) -> list[Tile]:
             note=f"{100 * saved:.0f} % less than {spec.maximum} all the time",
         ),
     ]
-
-
-def _panels(spec: ScalingSpec, machine: Machine, played: Played, findings: Findings) -> list[Panel]:
-    can = [ready * machine.images_per_second for ready in played.ready]
-    return [
-        Panel(
-            title="Requests a second",
-            series=(
-                Series(
-                    label="that come",
-                    values=pooled(played.arrived, "mean"),
-                    ink="muted",
-                    style="area",
-                ),
-                Series(
-                    label="that the instances can answer", values=pooled(can, "mean"), ink="accent"
-                ),
-                Series(
-                    label="refused",
-                    values=pooled(played.refused, "mean"),
-                    ink="wrong",
-                    style="area",
-                ),
-            ),
-        ),
-        Panel(
-            title=METRIC_NAMES[spec.metric],
-            series=(
-                Series(label="the metric", values=pooled(played.metric, "last"), ink="accent"),
-                _flat("target", spec.target, played),
-                _flat("fewer below this", LOW_SHARE * spec.target, played, "muted"),
-            ),
-        ),
-        Panel(
-            title="Instances",
-            series=(
-                Series(
-                    label="ready", values=pooled(played.ready, "last"), ink="accent", style="steps"
-                ),
-                Series(
-                    label="paid for, those that start too",
-                    values=pooled(played.desired, "most"),
-                    ink="wrong",
-                ),
-            ),
-            is_whole=True,
-        ),
-        Panel(
-            title="Requests that wait",
-            series=(
-                Series(
-                    label="in all",
-                    values=pooled(played.waiting, "most"),
-                    ink="accent",
-                    style="area",
-                ),
-            ),
-        ),
-        Panel(
-            title="Seconds to an answer, estimated",
-            series=(
-                Series(
-                    label="the slowest then", values=pooled(played.latency, "most"), ink="accent"
-                ),
-            ),
-            is_log=True,
-        ),
-        _cost(spec, machine, played, findings),
-    ]
-
-
-def _flat(label: str, value: float, played: Played, ink: str = "wrong") -> Series:
-    values = [value] * min(2, played.seconds)
-    return Series(label=label, values=values, ink=ink, style="dashed")
-
-
-def _cost(spec: ScalingSpec, machine: Machine, played: Played, findings: Findings) -> Panel:
-    price = machine.usd_per_hour
-    unit = 1.0 if price is None else price
-
-    def so_far(counts: list[int]) -> list[float]:
-        return pooled([unit * total / 3600 for total in accumulate(counts)], "last")
-
-    lines = [
-        Series(label="scaled", values=so_far(list(played.desired)), ink="accent"),
-        Series(
-            label=f"{spec.maximum} all the time",
-            values=so_far([spec.maximum] * played.seconds),
-            ink="muted",
-            style="dashed",
-        ),
-    ]
-    if findings.fixed_enough not in (0, spec.maximum):
-        lines.append(
-            Series(
-                label=f"{findings.fixed_enough} all the time, enough",
-                values=so_far([findings.fixed_enough] * played.seconds),
-                ink="wrong",
-                style="dashed",
-            )
-        )
-    title = "Instance hours so far" if price is None else "US dollars so far"
-    return Panel(title=title, series=tuple(lines), unit="" if price is None else "$")
 
 
 def _machine_line(machine: Machine) -> str:

@@ -14,7 +14,7 @@ from control.aws.scaling.findings import Findings, find_out
 from control.aws.scaling.page import to_scaling_page
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.simulation import Machine, simulate
-from control.aws.scaling.text import figures_of
+from control.aws.scaling.text import figures_of, headline
 from control.aws.scaling.throughput import CLIENTS, measure, usual_picture
 from control.aws.scaling.trace import SHAPES, Trace, read_trace, shaped
 from control.client import read_picture
@@ -129,6 +129,7 @@ def _trace(arguments: argparse.Namespace, machine: Machine) -> Trace:
 def _text(spec: ScalingSpec, machine: Machine, findings: Findings) -> str:
     rows = list(figures_of(spec, machine, findings).items())
     lines = [f"policy:  {spec.line}", "", table(("figure", "value"), rows), ""]
+    lines.append(f"result:  {headline(spec, findings)}")
     for label, line in zip(
         ("change:", *[""] * len(findings.advice)), findings.advice, strict=False
     ):

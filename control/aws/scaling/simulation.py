@@ -150,11 +150,12 @@ class _Run:
 
         Each instance by itself, since SageMaker sends requests to them at random.
         """
-        if not 0 < rate < capacity:
+        if not 0 < rate <= capacity:
             return 0.0
-        busy = rate / capacity
+        idle = 1 - rate / capacity
         each = self._machine.images_per_second
-        return min(busy / (2 * each * (1 - busy)), self._machine.room / each)
+        longest = self._machine.room / (2 * each)  # when all are busy, the room is half full
+        return min((1 - idle) / (2 * each * idle), longest) if idle > ROUNDING else longest
 
     def _measure(self, second: int, rate: float, ready: int, served: float) -> None:
         """The metric's periods, as CloudWatch counts them."""

@@ -16,7 +16,7 @@ def figures_of(spec: ScalingSpec, machine: Machine, found: Findings) -> Mapping[
         "requests": f"{found.arrived:,.0f}, {found.peak_per_second:,.3g} a second at the peak",
         "answered in time": f"{found.answered:,.0f}",
         "refused (503)": _counted(found.refused, found.arrived),
-        "late": _counted(found.late, found.arrived),
+        "answered too late": _counted(found.late, found.arrived),
         "still waiting": f"{found.waiting:,.0f}",
         "instances": f"{found.peak_instances} at most, {found.num_changes} changes",
         "above the target": f"{duration(found.seconds_over_target)}"
@@ -28,12 +28,26 @@ def figures_of(spec: ScalingSpec, machine: Machine, found: Findings) -> Mapping[
     }
     if found.fixed_enough:
         hours = found.fixed_enough * found.seconds / 3600
-        figures[f"cost of {found.fixed_enough} all the time, which is enough"] = _cost(
+        figures[f"cost of {found.fixed_enough} all the time, enough with a tenth to spare"] = _cost(
             found.fixed_enough_usd, hours
         )
     if machine.usd_per_hour is None:
         figures["price"] = "unknown: give --instance-type or --price"
     return figures
+
+
+def headline(spec: ScalingSpec, found: Findings) -> str:
+    """How it went, in one clause."""
+    lost, cost = found.lost, _cost(found.usd, found.instance_hours)
+    if lost >= NOBODY_LOST:
+        share = share_text(lost, found.arrived)
+        went = f"{lost:,.0f} of {found.arrived:,.0f} requests ({share}) get no answer"
+    else:
+        went = f"all of {found.arrived:,.0f} requests are answered"
+    if found.instance_hours >= found.fixed_max_hours:
+        return f"{went}, for {cost}: as much as {spec.maximum} all the time"
+    saved = 1 - found.instance_hours / found.fixed_max_hours
+    return f"{went}, for {cost}: {100 * saved:.0f} % less than {spec.maximum} all the time"
 
 
 def money(usd: float) -> str:
