@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from classifier.bombs import check_scans, check_tiles
+from contract.bombs import check_scans, check_tiles
 from contract.errors import ImageError, ImageTooLargeError
 from contract.limits import DEFAULT_LIMITS, Limits
 from contract.manifest import Preprocess

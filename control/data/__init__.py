@@ -1,1 +1,1 @@
-"""`kennel data push` and `kennel data check`: pictures on their way into S3, and what is wrong with them."""
+"""`kennel data push` and `kennel data check`: pictures into S3, and what is wrong with them."""

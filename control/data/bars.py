@@ -65,8 +65,8 @@ def _segments(sizes: Sequence[int], most: int, middle: float) -> str:
         width = BARS_PX * size / most
         if size:
             parts += (
-                f'<rect x="{left:.1f}" y="{middle - BAR_PX / 2:g}" width="{max(width - 1, 0.5):.1f}" '
-                f'height="{BAR_PX}" rx="2" style="fill:{fill}"/>'
+                f'<rect x="{left:.1f}" y="{middle - BAR_PX / 2:g}" height="{BAR_PX}" rx="2" '
+                f'width="{max(width - 1, 0.5):.1f}" style="fill:{fill}"/>'
             )
         left += width
     return parts

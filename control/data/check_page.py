@@ -58,7 +58,9 @@ def to_check_page(source: str, checked: Checked) -> str:
         *(f"{split}: {sum(labels.values()):,}" for split, labels in checked.counts.items()),
     ]
     header = to_header(f"Data check of {source}", facts, _tiles(checked), story)
-    return to_page(f"Data check of {source}", header + "".join(sections), STORY_STYLE + _STYLE + BAR_STYLE)
+    return to_page(
+        f"Data check of {source}", header + "".join(sections), STORY_STYLE + _STYLE + BAR_STYLE
+    )
 
 
 def _tiles(checked: Checked) -> list[Tile]:
@@ -77,7 +79,7 @@ def _tiles(checked: Checked) -> list[Tile]:
         ("conflict", "pictures with two labels"),
         ("duplicate", "groups of copies in a class"),
     ):
-        count = by_kind[kind].count if kind in by_kind else 0
+        count = by_kind[kind].num_found if kind in by_kind else 0
         tiles.append(Tile(name=kind, value=f"{count:,}", note=note))
     return tiles
 

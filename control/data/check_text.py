@@ -23,7 +23,9 @@ def check_lines(source: str, checked: Checked, seconds: float, page: Path | None
         f"{source}: {len(pictures):,} pictures ({total / 1e6:,.1f} MB) read in "
         f"{duration(seconds)}{rate}",
         "",
-        table(("split", "pictures", "classes", "smallest", "largest", "as even as"), _rows(checked)),
+        table(
+            ("split", "pictures", "classes", "smallest", "largest", "as even as"), _rows(checked)
+        ),
         "",
         *_lines_of_findings(checked),
         f"read:    {_kinds(checked)}",
@@ -32,9 +34,7 @@ def check_lines(source: str, checked: Checked, seconds: float, page: Path | None
     ]
 
 
-def check_facts(
-    source: str, checked: Checked, seconds: float, page: Path | None
-) -> dict[str, Any]:
+def check_facts(source: str, checked: Checked, seconds: float, page: Path | None) -> dict[str, Any]:
     """For `-o json`: all of it, with every name."""
     problems = {
         picture.name: look.problem
@@ -79,7 +79,7 @@ def _finding_facts(finding: Finding) -> dict[str, Any]:
         "kind": trouble.kind,
         "is_error": finding.is_error,
         "text": trouble.text,
-        "count": trouble.count,
+        "count": trouble.num_found,
         "names": list(trouble.names),
         "groups": [list(group) for group in trouble.groups],
     }

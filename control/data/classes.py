@@ -10,6 +10,7 @@ from control.data.trouble import Thresholds, Trouble, some
 def troubles_of_classes(
     gallery: Gallery, counts: Mapping[str, Mapping[str, int]], thresholds: Thresholds
 ) -> Iterator[Trouble]:
+    """`counts` are those of pictures that can be read: split -> label -> pictures."""
     known = {
         split: {one.label for one in gallery.pictures if one.split == split and one.label}
         for split in gallery.layout.folders
@@ -65,10 +66,8 @@ def _of_sizes(train: Mapping[str, int], thresholds: Thresholds) -> Iterator[Trou
     if ratio > thresholds.most_ratio:
         ranked = sorted(train, key=lambda label: (-train[label], label))
         text = (
-            f"the largest class of train ({ranked[0]}, {train[ranked[0]]:,}) has {ratio:,.0f} times "
-            f"the pictures of the smallest ({ranked[-1]}, {train[ranked[-1]]:,}); as even as "
+            f"the largest class of train ({ranked[0]}, {train[ranked[0]]:,}) has {ratio:,.0f} "
+            f"times the pictures of the smallest ({ranked[-1]}, {train[ranked[-1]]:,}); as even as "
             f"{effective:,.1f} of {len(train):,} classes"
         )
         yield Trouble("imbalance", text, 1, [ranked[0], ranked[-1]])
-
-

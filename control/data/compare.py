@@ -86,9 +86,7 @@ def listed_objects(account: Account, uri: S3Uri) -> dict[str, S3Object]:
     }
 
 
-def _is_same(
-    account: Account, plan: PushPlan, item: Item, there: S3Object, kms_key: str
-) -> bool:
+def _is_same(account: Account, plan: PushPlan, item: Item, there: S3Object, kms_key: str) -> bool:
     etag, sha256 = digests_of(plan.folder / item.name, item)
     if etag == there.etag and not kms_key:
         return True
@@ -114,7 +112,8 @@ def is_encrypted(answer: Mapping[str, object], kms_key: str) -> bool:
 
 def digests_of(path: Path, item: Item) -> tuple[str, str]:
     """(the ETag that S3 gives it without KMS, its SHA-256), both in hex. Raises DataError."""
-    size, whole, parts = part_bytes(item.num_bytes), hashlib.sha256(), []
+    size, whole = part_bytes(item.num_bytes), hashlib.sha256()
+    parts: list[bytes] = []
     done = 0
     try:
         with path.open("rb") as file:
@@ -153,9 +152,7 @@ def md5_hex(data: bytes) -> str:
     return _md5(data).hex()
 
 
-def _md5_of_part(
-    file: BinaryIO, size: int, also: Callable[[bytes], object]
-) -> tuple[bytes, int]:
+def _md5_of_part(file: BinaryIO, size: int, also: Callable[[bytes], object]) -> tuple[bytes, int]:
     digest, left = hashlib.md5(usedforsecurity=False), size
     while left and (data := file.read(min(CHUNK_BYTES, left))):
         digest.update(data)
@@ -171,4 +168,3 @@ def _md5(data: bytes) -> bytes:
 def missing_items(plan: PushPlan, there: There) -> list[Item]:
     """What is to be sent."""
     return [item for item in plan.items if item.name not in there.same]
-

@@ -8,6 +8,7 @@ from control.data.trouble import Trouble
 
 
 def troubles_of_groups(gallery: Gallery, groups: Sequence[Sequence[int]]) -> Iterator[Trouble]:
+    """`groups` hold indices of the gallery's pictures that are alike."""
     members = [[gallery.pictures[index] for index in group] for group in groups]
     read = [[one for one in group if one.split and one.label] for group in members]
     leaks = [group for group in read if len({one.split for one in group}) > 1]
@@ -54,5 +55,3 @@ def _repeats(group: Sequence[Picture]) -> int:
     """Copies beyond the first, in one split under one label."""
     counts = Counter((one.split, one.label) for one in group)
     return sum(count - 1 for count in counts.values())
-
-

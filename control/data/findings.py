@@ -60,9 +60,7 @@ def judge(
     ]
     order = list(KINDS)
     findings = [
-        Finding(
-            trouble=one, is_error=KINDS[one.kind][0] and one.kind not in thresholds.allowed
-        )
+        Finding(trouble=one, is_error=KINDS[one.kind][0] and one.kind not in thresholds.allowed)
         for one in sorted(found, key=lambda one: order.index(one.kind))
     ]
     return Checked(
@@ -98,10 +96,10 @@ def _troubles_of_pictures(gallery: Gallery, looks: Sequence[Look]) -> Iterator[T
     if odd:
         modes = Counter(look.mode for look in looks if look.mode not in ("", *_USUAL_MODES))
         kinds = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
-        yield Trouble("mode", f"{len(odd):,} pictures become RGB when they are read ({kinds})", len(odd), odd)
+        yield Trouble(
+            "mode", f"{len(odd):,} pictures become RGB when they are read ({kinds})", len(odd), odd
+        )
     moving = those(lambda look: look.frames > 1)
     if moving:
         text = f"{len(moving):,} pictures have several frames, of which the first is read"
         yield Trouble("animated", text, len(moving), moving)
-
-

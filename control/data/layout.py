@@ -48,11 +48,11 @@ def layout_of(pictures: Sequence[str]) -> Layout:
     """
     wrapper = _wrapper(pictures)
     inside = [name[len(wrapper) :] for name in pictures if name.startswith(wrapper)]
-    tops: dict[str, int] = {}  # folder -> depth of its shallowest picture
+    tops: dict[str, int] = {}  # folder -> depth of its deepest picture
     for name in inside:
         top, *below = name.split("/")
         if below:
-            tops[top] = min(tops.get(top, len(below)), len(below))
+            tops[top] = max(tops.get(top, 0), len(below))
     by_split: dict[str, str] = {}
     for top in sorted(name for name, depth in tops.items() if depth > 1 and is_split(name)):
         channel = channel_name(top.lower())

@@ -4,14 +4,15 @@ Two pictures look alike when few of their gradients differ and their thumbnails 
 that was resized, saved anew, stripped or turned by EXIF is found; a crop or a mirror image is not.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from control.data.look import GRADIENTS, THUMB_PX, Look
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     import numpy as np
+    from numpy.typing import NDArray
 
 BITS = 2 * GRADIENTS**2
 MOST_BITS = 10  # of BITS that may differ between two that look alike
@@ -83,13 +84,13 @@ def _near(
     thumbs = np.frombuffer(joined, np.uint8).reshape(len(chosen), 3 * THUMB_PX**2)
     edges = [BITS * number // (most_bits + 1) for number in range(most_bits + 2)]
     seen: set[tuple[int, int]] = set()
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         mask = (1 << (high - low)) - 1
         pieces = np.array([value >> low & mask for value in hashes], dtype=np.uint64)
         order = np.argsort(pieces, kind="stable")
         starts = np.flatnonzero(np.diff(pieces[order])) + 1
         bounds = [0, *starts.tolist(), len(chosen)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             if end - begin > 1:
                 for one, other in _alike(words, thumbs, order[begin:end], most_bits):
                     pair = (min(one, other), max(one, other))

@@ -9,10 +9,11 @@ import os
 import struct
 import warnings
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from contract.limits import DEFAULT_LIMITS
+from contract.bombs import check_scans, check_tiles
 from contract.errors import ImageTooLargeError
+from contract.limits import DEFAULT_LIMITS
 from contract.shards import read_at
 from control.data.pictures import Place
 
@@ -59,9 +60,13 @@ def look_at(place: Place) -> Look:
     digest = hashlib.sha256(data).digest()
     if not data:
         return Look("is empty", digest)
+    from PIL.Image import DecompressionBombError
+
     try:
-        return _decode(data, digest)
-    except ImageTooLargeError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd tags
+            return _decode(data, digest)
+    except (ImageTooLargeError, DecompressionBombError) as error:
         return Look(f"{error}", digest)
     except DECODE_ERRORS as error:
         return Look(_reason(data, error), digest)
@@ -78,15 +83,18 @@ def read_place(place: Place) -> bytes:
 
 
 def open_picture(data: bytes) -> "Image.Image":
-    """Not decoded yet. Raises ImageTooLargeError, and what Pillow raises."""
+    """Not decoded yet. Raises ImageTooLargeError, and what Pillow raises for damaged files."""
     import io
 
     from PIL import Image
 
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()  # once: `formats` may name no plugin that is not registered
     image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
     DEFAULT_LIMITS.check_size(*image.size)
+    if "progressive" in image.info:
+        check_scans(data)
+    if image.format == "JPEG2000":
+        check_tiles(data)
     return image
 
 
@@ -94,8 +102,8 @@ def to_rgb(image: "Image.Image") -> "Image.Image":
     """Eight bits a channel; deep pictures are scaled to what they hold."""
     if image.mode.startswith(("I", "F")):
         deep = image.convert("F")
-        low, high = deep.getextrema()
-        scale = 255 / (high - low) if high > low else 0.0  # type: ignore[operator]
+        low, high = cast(tuple[float, float], deep.getextrema())
+        scale = 255 / (high - low) if high > low else 0.0
         image = deep.point(lambda value: value * scale - low * scale).convert("L")
     return image.convert("RGB")
 

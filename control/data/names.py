@@ -15,14 +15,25 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def troubles_of_names(gallery: Gallery) -> Iterator[Trouble]:
-    outside = [one.name for one in gallery.pictures if not one.label]
+    """By names and places alone."""
+    folders = gallery.layout.folders
+    stray = [one.name for one in gallery.pictures if folders.get(one.split) and not one.label]
+    if stray and len(folders) > 1:
+        text = (
+            f"{len(stray):,} pictures lie right in the folder of a split: training refuses that, or "
+            "passes the split over: move them into class folders"
+        )
+        yield Trouble("stray", text, len(stray), stray)
+    outside = [one.name for one in gallery.pictures if not one.label and one.name not in stray]
     if outside:
         text = f"{len(outside):,} pictures lie where training does not look"
         yield Trouble("outside", text, len(outside), outside)
     if gallery.others:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(gallery.others.items()))
         count = sum(gallery.others.values())
-        yield Trouble("other", f"{count:,} files are no pictures: {kinds}", count, sorted(gallery.others))
+        yield Trouble(
+            "other", f"{count:,} files are no pictures: {kinds}", count, sorted(gallery.others)
+        )
     refused = sorted({one.label for one in gallery.pictures if one.label} - _good_labels(gallery))
     if refused:
         text = f"{len(refused):,} class names cannot be labels: {some(list(map(ascii, refused)))}"
@@ -70,5 +81,3 @@ def _same_elsewhere(gallery: Gallery) -> Iterator[str]:
         key = unicodedata.normalize("NFC", picture.name).casefold()
         if seen.setdefault(key, picture.name) != picture.name:
             yield picture.name
-
-

@@ -81,8 +81,12 @@ def _members(folder: Path, item: Item) -> dict[str, Place]:
 
 
 def _empty_classes(folder: Path, layout: Layout, places: Mapping[str, Place]) -> list[str]:
-    filled = {name[: len(below) + len(name[len(below) :].partition("/")[0])]
-              for name in places for below in (_folder_of(name, layout),) if below is not None}
+    filled = {
+        name[: len(below) + len(name[len(below) :].partition("/")[0])]
+        for name in places
+        for below in (_folder_of(name, layout),)
+        if below is not None
+    }
     found = []
     for below in layout.folders.values():
         if not (folder / below).is_dir():  # in a shard

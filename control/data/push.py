@@ -174,9 +174,9 @@ def _check_others(plan: PushPlan, there: There, options: Options) -> None:
         return
     found = []
     if there.others:
-        found.append(f"{len(there.others):,} other objects ({some(there.others)})")
+        found.append(f"{len(there.others):,} other objects ({_some(there.others)})")
     if there.changed:
-        found.append(f"{len(there.changed):,} with another content ({some(there.changed)})")
+        found.append(f"{len(there.changed):,} with another content ({_some(there.changed)})")
     raise UsageError(
         f"{plan.uri} holds {' and '.join(found)}: give another prefix, or --merge to replace what "
         "differs and keep the rest, or --delete to remove the rest, too"
@@ -200,8 +200,10 @@ def _agree(plan: PushPlan, left: list[Item], there: There, options: Options) -> 
         count = len(there.others)
         what = f"{count:,} objects in {plan.uri} that {plan.folder} does not have"
         if not sys.stdin.isatty():
-            raise UsageError(f"--delete would remove {what}, and nobody is here to agree: add --yes")
-        say(f"remove {what} ({some(there.others)})? [y/N] ", to=sys.stderr)
+            raise UsageError(
+                f"--delete would remove {what}, and nobody is here to agree: add --yes"
+            )
+        say(f"remove {what} ({_some(there.others)})? [y/N] ", to=sys.stderr)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise UsageError("nothing was sent and nothing was removed")
 
@@ -231,9 +233,7 @@ def _send(account: Account, plan: PushPlan, left: list[Item], kms_key: str) -> N
     progress.clear()
 
 
-def _send_manifest(
-    account: Account, plan: PushPlan, there: S3Object | None, kms_key: str
-) -> None:
+def _send_manifest(account: Account, plan: PushPlan, there: S3Object | None, kms_key: str) -> None:
     """Last of all: where it is, a push was complete."""
     data = plan.manifest()
     if there is None or there.etag != md5_hex(data) or kms_key:
@@ -266,7 +266,7 @@ def _check_listing(plan: PushPlan, listed: Mapping[str, S3Object], kept: int) ->
     if wrong:
         raise HostError(
             f"{len(wrong):,} of {len(plan.items):,} files are not listed in {plan.uri} as they are "
-            f"here ({some(wrong)}): somebody else writes there; type the same command again"
+            f"here ({_some(wrong)}): somebody else writes there; type the same command again"
         )
     if others > kept:
         raise HostError(
@@ -275,7 +275,7 @@ def _check_listing(plan: PushPlan, listed: Mapping[str, S3Object], kept: int) ->
         )
 
 
-def some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 

@@ -89,7 +89,8 @@ def _say(pushed: Pushed) -> None:
     there = len(plan.items) - pushed.sent
     rate = f", {pushed.sent / pushed.seconds:,.0f} a second" if pushed.seconds > 1 else ""
     parts = [
-        f"{pushed.sent:,} files ({size_text(pushed.sent_bytes)}) in {duration(pushed.seconds)}{rate}",
+        f"{pushed.sent:,} files ({size_text(pushed.sent_bytes)}) in "
+        f"{duration(pushed.seconds)}{rate}",
         *([f"{there:,} were there already"] if there else []),
         *([f"{pushed.replaced:,} replaced others"] if pushed.replaced else []),
         *([f"{pushed.deleted:,} removed that are not here"] if pushed.deleted else []),
@@ -97,8 +98,8 @@ def _say(pushed: Pushed) -> None:
     say(f"pushed:  {'; '.join(parts)}")
     kept = f", and {pushed.kept:,} others that were there" if pushed.kept else ""
     say(
-        f"checked: {len(plan.items):,} files, {size_text(plan.num_bytes)}, are listed in {plan.uri} "
-        f"with the sizes that they have here{kept}"
+        f"checked: {len(plan.items):,} files, {size_text(plan.num_bytes)}, are listed in "
+        f"{plan.uri} with the sizes that they have here{kept}"
     )
     _say_pictures(plan)
     say(f"counts:  {plan.uri.join(MANIFEST)}")

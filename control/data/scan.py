@@ -37,7 +37,9 @@ def scan(
 
     # Spawned, not forked: a fork of a process that has threads may stand still.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(
+        count, mp_context=context, initializer=_begin, initargs=(os.getpid(),)
+    )
     try:
         for look in pool.map(look_at, places, chunksize=CHUNK):
             looks.append(look)

@@ -1,6 +1,7 @@
 """Thumbs: small pictures as addresses that hold them, for a page."""
 
 import io
+import warnings
 
 from contract.errors import ImageTooLargeError
 from contract.page import to_data_uri
@@ -14,9 +15,11 @@ QUALITY = 72
 def to_thumb(place: Place, turn: int) -> str:
     """A data URI of the upright picture; empty when it cannot be read."""
     try:
-        image = open_picture(read_place(place))
-        image.draft("RGB", (SIDE_PX, SIDE_PX))
-        small = to_rgb(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd tags
+            image = open_picture(read_place(place))
+            image.draft("RGB", (SIDE_PX, SIDE_PX))
+            small = to_rgb(image)
         small.thumbnail((SIDE_PX, SIDE_PX))
         buffer = io.BytesIO()
         upright(small, turn).save(buffer, "JPEG", quality=QUALITY)

@@ -14,6 +14,7 @@ KINDS: Mapping[str, tuple[bool, str]] = {
     "empty": (True, "classes without a picture"),
     "unknown": (True, "classes that train lacks"),
     "label": (True, "labels that training refuses"),
+    "stray": (True, "pictures right in a split's folder: training refuses it, or passes it over"),
     "missing": (False, "classes of train that another split lacks"),
     "duplicate": (False, "the same picture more than once in a class"),
     "tiny": (False, "classes with few pictures"),
@@ -43,7 +44,7 @@ class Trouble(NamedTuple):
 
     kind: str  # of KINDS
     text: str  # one sentence without its full stop
-    count: int
+    num_found: int
     names: Sequence[str] = ()  # pictures, folders, labels
     groups: Sequence[Sequence[str]] = ()  # pictures that belong together
 

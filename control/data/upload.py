@@ -12,10 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.errors import DataError, HostError
+from contract.errors import DataError
 from control.aws.account import Account
-from control.data.compare import THREADS, changed_since, digests_of, is_encrypted, md5_base64
-from control.data.compare import md5_hex
+from control.data.compare import (
+    THREADS,
+    changed_since,
+    digests_of,
+    is_encrypted,
+    md5_base64,
+    md5_hex,
+)
 from control.data.push_calls import (
     PART_BYTES,
     SHA256,
@@ -107,7 +113,7 @@ class Upload:
                 self._begin(work)
 
     def _next(self) -> Item | tuple[_Large, int] | None:
-        """Parts before files. While another thread begins a large file, its parts are waited for."""
+        """Parts before files; the parts of a file that another thread begins are waited for."""
         with self._ready:
             while not self._is_stopped:
                 if self._parts:
@@ -122,7 +128,7 @@ class Upload:
             return None
 
     def _send_whole(self, item: Item) -> None:
-        data = _read(self._folder / item.name, item, 0, item.num_bytes + 1)
+        data = _read(self._folder / item.name, 0, item.num_bytes + 1)
         if len(data) != item.num_bytes:
             raise changed_since(self._folder / item.name, item, len(data))
         self.put(item.name, data)
@@ -192,13 +198,13 @@ class Upload:
         path, kept = self._folder / item.name, {}
         for part in self._account.pages(parts_call(uri, upload), "Parts", f"{uri}: {upload}"):
             number, etag = int(part["PartNumber"]), str(part["ETag"]).strip('"')
-            if md5_hex(_read(path, item, (number - 1) * size, size)) == etag:
+            if md5_hex(_read(path, (number - 1) * size, size)) == etag:
                 kept[number] = etag
         return kept
 
     def _send_part(self, large: _Large, number: int) -> None:
         size = part_bytes(large.item.num_bytes)
-        data = _read(large.path, large.item, (number - 1) * size, size)
+        data = _read(large.path, (number - 1) * size, size)
         if len(data) != self._length(large, number):
             raise changed_since(large.path, large.item, large.path.stat().st_size)
         call = part_call(large.uri, large.upload, number, data, md5_base64(data))
@@ -234,7 +240,7 @@ class Upload:
             self._num_files += num_files
 
 
-def _read(path: Path, item: Item, offset: int, num_bytes: int) -> bytes:
+def _read(path: Path, offset: int, num_bytes: int) -> bytes:
     """Fewer at the end. Raises DataError."""
     try:
         with path.open("rb", buffering=0) as file:
