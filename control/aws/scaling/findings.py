@@ -159,9 +159,10 @@ def _advice(
     *,
     is_queued: bool,
 ) -> list[str]:
-    found = [*_about_target(spec, machine), *_about_bounds(spec, machine, figures)]
+    found = _about_target(spec, machine)
     if figures.lost >= NOBODY_LOST and not is_queued:
         found += _about_lost(trace, spec, machine, figures)
+    found += _about_bounds(spec, machine, figures)
     if is_queued and figures.longest_wait_seconds > 60:
         longest = duration(figures.longest_wait_seconds)
         more = "" if spec.minimum else "; min = 1 keeps an instance ready, and is paid for all day"

@@ -42,7 +42,10 @@ def panels_of(
             title="Instances",
             series=(
                 _line(
-                    "starting, paid for already", pooled(played.desired, "last"), "wrong", "steps"
+                    "paid for, with those that start",
+                    pooled(played.desired, "last"),
+                    "wrong",
+                    "steps",
                 ),
                 _line("ready", pooled(played.ready, "last"), "accent", "steps"),
             ),
