@@ -147,9 +147,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--stop", action="store_true", help="in AWS: ask for the end of the study that is under way"
     )
-    parser.add_argument(
-        "--yes", action="store_true", help="in AWS: do not ask whether it may cost"
-    )
+    parser.add_argument("--yes", action="store_true", help="in AWS: do not ask whether it may cost")
 
 
 TUNE = Command(

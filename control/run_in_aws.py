@@ -14,6 +14,7 @@ from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner, InstancePlan
 from control.aws.job.ending import bill_line
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
 from control.aws.money import Cost, agree
+from control.aws.tuning.run_tuning import TUNING_JOB
 from control.aws_place import AwsPlace
 from control.job_spec import NAME_PATTERN, JobSpec
 from control.parser import Parser
@@ -178,6 +179,11 @@ def _known(which: str) -> Run | None:
 
 def _runner_of(run: Run, echo: TextIO) -> RunnerInAws:
     kind = str(run.aws.get("kind", ""))
+    if kind == TUNING_JOB:
+        raise UsageError(
+            f"{run.folder} is a study: `kennel tune TUNING.toml --on aws` looks on again, with "
+            "--stop it stops it"
+        )
     if kind not in KINDS:
         raise UsageError(f"{run.folder} ran on this machine, not in AWS: see `kennel report`")
     return RUNNERS[KINDS[kind]](echo)

@@ -57,7 +57,10 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     if arguments.stop:
         return _stop(runner, earlier if is_under_way else None, again, echo)
     if earlier and is_under_way:
-        say(f"looking on again at tuning job {earlier.run.aws['job']}, {earlier.run.folder}", to=echo)
+        say(
+            f"looking on again at tuning job {earlier.run.aws['job']}, {earlier.run.folder}",
+            to=echo,
+        )
         found = runner.attach(earlier)
     elif earlier and earlier.study and _has_ended(earlier, earlier.study, tuning):
         if arguments.fetch_best:

@@ -57,17 +57,15 @@ def request_for_tuning_job(tuning: Tuning, place: AwsPlace, name: str) -> Call:
     if spec.warm_start:
         request["WarmStartConfig"] = _warm_start(spec.warm_start)
     request["Tags"] = Tags(name=spec.name, kind=KIND, more=place.tags).as_list()
-    return Call(
-        service="sagemaker", operation="CreateHyperParameterTuningJob", parameters=request
-    )
+    return Call(service="sagemaker", operation="CreateHyperParameterTuningJob", parameters=request)
 
 
 def one_job(tuning: Tuning) -> JobSpec:
-    """The whole study as a training job in AWS, for the runner of those. Raises SpecError: several instances,
-    parents, or a description too long; ChannelError as above.
+    """The whole study as a training job in AWS, for the runner of those.
 
     Its study file is its checkpoint, in a place that depends on the study's name alone, so that
     the next job of the same study goes on from there.
+    Raises SpecError: several instances, parents, or a description too long; ChannelError as above.
     """
     _check(tuning)
     if tuning.spec.warm_start:
@@ -104,7 +102,9 @@ def _warm_start(given: WarmStart) -> Request:
 def _check(tuning: Tuning) -> None:
     """Raises ChannelError: no trial could begin, or none would come to an objective."""
     if "train" not in tuning.channels:
-        raise ChannelError('no train channel: add train = "s3://BUCKET/PREFIX" under [aws.channels]')
+        raise ChannelError(
+            'no train channel: add train = "s3://BUCKET/PREFIX" under [aws.channels]'
+        )
     tuning.check_objective(tuning.channels)
 
 

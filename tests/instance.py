@@ -39,7 +39,8 @@ for part, text in plan["fails"].items():
         sys.exit(text)
 
 def place(uri):
-    return pathlib.Path("s3", uri.removeprefix("s3://")) if uri.startswith("s3://") else pathlib.Path(uri)
+    inside = uri.removeprefix("s3://")
+    return pathlib.Path("s3", inside) if inside != uri else pathlib.Path(uri)
 
 def copy(source, target):
     inside = target.is_dir() or str(words[-1]).endswith("/")
@@ -55,7 +56,7 @@ if name == "aws" and words[:2] == ["s3", "cp"]:
     elif source.is_file():
         copy(source, target)
     else:
-        sys.exit("fatal error: An error occurred (404) when calling the HeadObject operation: Not Found")
+        sys.exit("fatal error: An error occurred (404) when calling HeadObject: Not Found")
 elif name == "aws" and words[:2] == ["s3", "ls"]:
     prefix = place(words[2])
     sys.exit(0 if list(prefix.parent.glob(prefix.name + "*")) else 1)

@@ -66,7 +66,9 @@ def test_instance_and_volume_have_our_tags_and_the_files(tmp_path):
 
 
 def test_everything_that_the_table_may_say_is_asked_for(tmp_path):
-    request = request_of(tmp_path, 'kms_key = "arn:aws:kms:us-east-1:123456789012:key/1"', EVERYTHING)
+    request = request_of(
+        tmp_path, 'kms_key = "arn:aws:kms:us-east-1:123456789012:key/1"', EVERYTHING
+    )
     assert request["ImageId"] == "ami-0123456789abcdef0"
     assert request["IamInstanceProfile"]["Arn"].endswith("instance-profile/mine")
     assert (request["SubnetId"], request["KeyName"]) == ("subnet-0123456789abcdef0", "mine")
@@ -98,7 +100,10 @@ def test_a_type_with_a_gpu_starts_an_image_with_its_driver(instance_type, kind):
         ("spot = 1", "ec2.spot: expected true or false"),
         ("ami = 'ami-1'", "ec2.ami: expected e.g. ami-0123"),
         ("subnet = 'net'", "ec2.subnet: expected e.g. subnet-0123"),
-        ("ami = 'ami-0123456789abcdef0'\nami_parameter = '/mine'", "ami or ami_parameter, not both"),
+        (
+            "ami = 'ami-0123456789abcdef0'\nami_parameter = '/mine'",
+            "ami or ami_parameter, not both",
+        ),
         ("role = ''", "ec2.role: expected text in quotes"),
     ],
 )
@@ -121,7 +126,7 @@ def test_show_needs_no_account_and_no_region(tmp_path, capsys, monkeypatch):
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "characters: the script below)" in shown
-    assert "\nshutdown -P +91\n" in shown
+    assert "\nshutdown -P +92\n" in shown
     assert shown.rstrip().endswith(script.rstrip().splitlines()[-1])
 
 

@@ -100,7 +100,9 @@ def test_a_job_is_started_followed_and_fetched(aws_here, here, capsys):
     living(aws_here, here, *LIFE)
     assert main(["run", str(job_file(here)), *RUN]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("cost:    1 x m5.xlarge, instance for dogs: $0.192 an hour, at most 1 h 32")
+    assert shown.startswith(
+        "cost:    1 x m5.xlarge, instance for dogs: $0.192 an hour, at most 1 h 32"
+    )
     states = [line.partition(",")[0] for line in shown.splitlines() if line.startswith("ec2:     ")]
     assert states[1:] == [
         "ec2:     Waiting",

@@ -11,7 +11,16 @@ from dataclasses import replace
 
 import pytest
 from serving import picture
-from training_jobs import BUCKET, archive_of, bundle_archive, only_run, passing, put, run_json, same_name
+from training_jobs import (
+    BUCKET,
+    archive_of,
+    bundle_archive,
+    only_run,
+    passing,
+    put,
+    run_json,
+    same_name,
+)
 from tuning import write_study_run
 from tuning_jobs import TuningJob, tuning_file
 
@@ -23,7 +32,12 @@ from control.tuning_file import read_tuning
 RUN = ("--on", "aws", "--yes")
 WAIT_SECONDS = 60
 ENDED = ("Completed", "Completed", "Failed")
-LOOKS = (("InProgress",), ("Completed", "InProgress"), ("Completed", "Completed", "InProgress"), ENDED)
+LOOKS = (
+    ("InProgress",),
+    ("Completed", "InProgress"),
+    ("Completed", "Completed", "InProgress"),
+    ENDED,
+)
 
 
 @pytest.fixture
@@ -69,7 +83,9 @@ def test_a_study_is_made_followed_and_read_as_one_of_here(aws_here, here, capsys
     shown = capsys.readouterr().out
     lines = shown.splitlines()
     # 3 trials, 2 at once, a day each at most: 36 h of 2 x $0.23.
-    assert lines[0].startswith("cost:    2 x ml.m5.xlarge, 3 trials of dogs: $0.460 an hour, at most 36 h")
+    assert lines[0].startswith(
+        "cost:    2 x ml.m5.xlarge, 3 trials of dogs: $0.460 an hour, at most 36 h"
+    )
     assert "at most $16.56" in lines[0]
     trials = [line for line in lines if line.startswith("trial ") and "/3" in line]
     assert trials == [
@@ -98,7 +114,10 @@ def test_curves_come_from_the_log_and_what_is_missing_is_said(aws_here, here, ca
         {"epoch": 2, "validation:loss": 0.75},
     )
     assert study.trials[0].curves == ()
-    assert "curves:  AWS's log has none of trial 1: the page goes without them" in capsys.readouterr().out
+    assert (
+        "curves:  AWS's log has none of trial 1: the page goes without them"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_log_that_nobody_may_read_costs_the_curves_alone(aws_here, here, capsys):
@@ -149,7 +168,9 @@ def test_the_best_bundle_comes_on_request_also_afterwards(aws_here, here, capsys
     assert len(aws_here.calls("CreateHyperParameterTuningJob")) == created
     assert f"kennel serve {run.relative_to(here)}" in capsys.readouterr().out
     assert study_in(run).bundle == "model"
-    assert (run / "output" / "data" / "report.html").read_bytes() == page  # the study's, not a trial's
+    assert (
+        run / "output" / "data" / "report.html"
+    ).read_bytes() == page  # the study's, not a trial's
     (here / "red.png").write_bytes(picture("red"))
     assert main(["predict", "red.png", "--bundle", str(run)]) == 0
     assert "red" in capsys.readouterr().out.splitlines()[0]
@@ -175,7 +196,7 @@ def test_a_study_that_has_ended_is_shown_and_not_run_again(aws_here, here, capsy
     assert "nothing was run: this study has ended\n" in capsys.readouterr().out
     assert len(aws_here.calls("CreateHyperParameterTuningJob")) == 1
     assert main([*words, "--max-jobs", "9"]) == 2
-    assert 'AWS adds none to a tuning job' in capsys.readouterr().err
+    assert "AWS adds none to a tuning job" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_it_alone_and_the_same_command_looks_on_again(aws_here, here, capsys):
@@ -187,7 +208,10 @@ def test_ctrl_c_leaves_it_alone_and_the_same_command_looks_on_again(aws_here, he
     assert process.returncode == 130
     run = only_run(here)
     job = run_json(run)["aws"]["job"]
-    assert f"tuning job {job} goes on in AWS: `kennel tune {path} --on aws` looks on again" in complaint
+    assert (
+        f"tuning job {job} goes on in AWS: `kennel tune {path} --on aws` looks on again"
+        in complaint
+    )
     assert run_json(run)["status"] == "InProgress"
     assert "trial 1/3" in shown
 
@@ -341,4 +365,3 @@ def test_in_one_job_the_study_comes_with_the_outputs(aws_here, here, capsys):
     assert (here / "runs" / "0002-dogs" / "output" / "data" / "report.html").is_file()
     assert main(words) == 0  # it has ended
     assert len(aws_here.calls("CreateTrainingJob")) == 1
-

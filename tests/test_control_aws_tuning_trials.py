@@ -26,7 +26,9 @@ def heard(found):
 
 
 def trial(number, status="Completed", spec=SPEC, details=None, **more):
-    return trial_of(number, heard(summary("dogs-1", number, status, **more)), spec, details or Details())
+    return trial_of(
+        number, heard(summary("dogs-1", number, status, **more)), spec, details or Details()
+    )
 
 
 def test_values_have_the_types_of_their_ranges():
@@ -51,7 +53,11 @@ def test_a_trial_is_what_sagemaker_says_of_its_job():
         ("Failed", {"FailureReason": ""}, "SageMaker gives no reason"),
         ("Stopped", {"spec": spec_of(**HYPERBAND)}, "early: others were better by then"),
         ("Stopped", {}, "in AWS"),
-        ("Stopped", {"details": Details(secondary="MaxRuntimeExceeded")}, "max_run_seconds was over"),
+        (
+            "Stopped",
+            {"details": Details(secondary="MaxRuntimeExceeded")},
+            "max_run_seconds was over",
+        ),
         ("Completed", {"ObjectiveStatus": "Failed"}, "its log had no validation:loss"),
     ],
 )

@@ -99,7 +99,10 @@ def test_a_budget_of_time_leaves_time_for_the_farewell(read):
         ('job = "cats.toml"\n' + SEARCH, "as TOML"),
         (SEARCH + '[warm_start]\ntype = "TransferLearning"\n', "warm_start.parents: expected"),
         (SEARCH + "[aws]\n", "aws.output: expected where results go"),
-        (SEARCH + AWS.replace("arn:aws:iam", "iam"), "aws.role: expected a role's name, or its ARN"),
+        (
+            SEARCH + AWS.replace("arn:aws:iam", "iam"),
+            "aws.role: expected a role's name, or its ARN",
+        ),
         (SEARCH + AWS.replace("s3://bucket/out", "bucket"), "aws.output: expected s3://"),
         (SEARCH + AWS.replace("training", "trian"), "did you mean 'train'"),
         (SEARCH + AWS.replace("[aws.ch", "spot = 1\n[aws.ch"), "aws.spot: expected true or false"),

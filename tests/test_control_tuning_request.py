@@ -189,6 +189,7 @@ def test_the_example_is_the_plan_that_was_reviewed():
     assert cost.hours == 20 / 4 * 3600 / 3600  # trials / at once * max_run_seconds
     assert cost.what.startswith("4 x ml.m5.xlarge, 20 trials")
 
+
 def test_batch_size_auto_is_a_word_for_sagemaker_too():
     request = tuning_job(ranges={"batch-size": ["auto", 32]})
     ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]

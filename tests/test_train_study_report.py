@@ -20,7 +20,9 @@ def local(tmp_path_factory):
     """What a study of here came to, and the importances that optuna's own study has."""
     study = open_study(tmp_path_factory.mktemp("study"), spec_of(max_jobs=12))
     while (found := study.claim("here")) is not None:
-        study.finish(found, "Completed", bowl(dict(found.values)), Record(metrics={"train:loss": 1.0}))
+        study.finish(
+            found, "Completed", bowl(dict(found.values)), Record(metrics={"train:loss": 1.0})
+        )
     trials, known = study.trials(), study.importances()
     study.close()
     best = min(trials, key=lambda trial: trial.objective).number

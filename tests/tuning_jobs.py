@@ -56,7 +56,10 @@ def summary(job: str, number: int, status: str = "Completed", **more: Any) -> di
         found["TrainingEndTime"] = BEGAN + 10 * number + 60 + 100 * number
     if status in ("Completed", "Stopped") and loss is not None:
         metric = {"MetricName": "validation:loss", "Value": loss, "Type": "Minimize"}
-        found |= {"FinalHyperParameterTuningJobObjectiveMetric": metric, "ObjectiveStatus": "Succeeded"}
+        found |= {
+            "FinalHyperParameterTuningJobObjectiveMetric": metric,
+            "ObjectiveStatus": "Succeeded",
+        }
     if status == "Failed":
         found |= {"FailureReason": "AlgorithmError: no pictures, exit code: 2"}
     return {**found, **more}
@@ -117,7 +120,9 @@ class TuningJob:
         return {}
 
     def _now(self, job: str) -> list[dict[str, Any]]:
-        return [summary(job, number, status) for number, status in enumerate(self._looks[0], start=1)]
+        return [
+            summary(job, number, status) for number, status in enumerate(self._looks[0], start=1)
+        ]
 
     def _stage(self, job: str) -> None:
         status = self._end if len(self._looks) == 1 else "InProgress"
@@ -151,7 +156,9 @@ class TuningJob:
         return {
             "TrainingJobName": name,
             "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}",
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://kennel-test/out/{name}/output/model.tar.gz"},
+            "ModelArtifacts": {
+                "S3ModelArtifacts": f"s3://kennel-test/out/{name}/output/model.tar.gz"
+            },
             "TrainingJobStatus": status,
             "SecondaryStatus": status,
             "HyperParameters": {"lr": str(lr), "batch-size": str(batch_size), "epochs": "2"},

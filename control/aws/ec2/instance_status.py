@@ -72,7 +72,9 @@ class Look:
         """Whether looking again would show nothing new."""
         return self.status.has_ended or self.state.is_gone
 
-    def verdict(self, *, was_stopped: bool) -> tuple[Literal["Completed", "Failed", "Stopped"], str]:
+    def verdict(
+        self, *, was_stopped: bool
+    ) -> tuple[Literal["Completed", "Failed", "Stopped"], str]:
         """How it ended, and unless all is well why.
 
         Args:

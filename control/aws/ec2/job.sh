@@ -60,7 +60,7 @@ finish() {
     REASON="the instance was told to end while it was ${AT,,}"
   fi
   if [ "$STATE" = Failed ]; then
-    { tail -n 20 "$TOOLS"; } >>"$LOG"
+    tail -n 20 "$TOOLS" >>"$LOG"
     note "failed: $REASON"
   fi
   tries put "$LOG" train.log

@@ -30,7 +30,9 @@ from control.terminal import say
 from control.transcript import Transcript
 
 EC2_INSTANCE = "ec2-instance"  # what a run in AWS is, in its run.json
-LEFT_OUT = "note: [debugger], [profiler] and [rules] need SageMaker; on an instance the job goes without"
+LEFT_OUT = (
+    "note: [debugger], [profiler] and [rules] need SageMaker; on an instance the job goes without"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,9 @@ class Ec2Runner:
         Raises SpecError: no [aws], or too long for user data; UsageError, AwsError.
         """
         if spec.aws is None:
-            raise SpecError(f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml")
+            raise SpecError(
+                f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml"
+            )
         name = stamped(spec.name, at=at)
         aws = replace(spec.aws, image=self.account.image_uri(spec.aws.image))
         job = instance_job(spec, aws, spec.ec2, name)
@@ -230,7 +234,7 @@ def _console(account: Account, job: str) -> str:
 
 
 def _bill(run: Run, look: Look) -> dict[str, Any]:
-    """As of training jobs, by the seconds that the instance counted itself. Spot has no list price."""
+    """As of training jobs, by the seconds that the instance counted. Spot has no list price."""
     kind, is_spot = str(run.aws["instance_type"]), bool(run.aws["is_spot"])
     price = None if is_spot else price_per_hour(kind, "ec2")
     return {

@@ -13,7 +13,7 @@ from contract.opt_ml import DEFAULT_BASE
 BODY = Path(__file__).parent / "job.sh"
 MOST_BYTES = 16_384  # Source: EC2 user guide, Run commands when you launch an EC2 instance
 GRACE_SECONDS = 120  # from SIGTERM to SIGKILL, as SageMaker has it
-# Around the container: image and pictures come, results go. Then the instance ends whatever it does.
+# Around the container: image and pictures come, results go. Then the instance ends in any case.
 MARGIN_SECONDS = 3600
 WORK = Path("/var/lib/kennel")
 METADATA = "http://169.254.169.254/latest"  # EC2's service for its instances
@@ -75,7 +75,7 @@ def user_data(
     if (size := len(text.encode())) > MOST_BYTES:
         raise SpecError(
             f"user data: {size:,} bytes and EC2 allows {MOST_BYTES:,}: hyperparameters take "
-            f"{len(json.dumps(dict(job.hyperparameters))):,} of them; shorten those, or take --on aws"
+            f"{len(json.dumps(dict(job.hyperparameters))):,} of them; shorten those, or go --on aws"
         )
     return text
 

@@ -19,7 +19,9 @@ def draw_study(folder: Path, price_per_hour: float | None = None) -> None:
     words = [*COMMAND, str(folder)]
     if price_per_hour is not None:
         words += ["--price-per-hour", f"{price_per_hour:g}"]
-    child = start_child(words, extra=our_variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = start_child(
+        words, extra=our_variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         _, said = child.communicate(timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -28,5 +30,7 @@ def draw_study(folder: Path, price_per_hour: float | None = None) -> None:
         child.kill()
         child.wait(timeout=KILLED_SECONDS)
     if child.returncode:
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
+        last = next(
+            (line for line in reversed(said.splitlines()) if line.strip()), "no reason given"
+        )
         raise HostError(f"the page of {folder} cannot be drawn: {last.strip()}")

@@ -20,7 +20,9 @@ STATUSES: Mapping[str, TrialStatus] = {
     "Stopped": "Stopped",
 }
 STUDY_STATUSES: Mapping[str, StudyStatus] = {
-    **{name: "InProgress" for name in ("InProgress", "Stopping", "Deleting")},
+    "InProgress": "InProgress",
+    "Stopping": "InProgress",
+    "Deleting": "InProgress",
     "Completed": "Completed",
     "Failed": "Failed",
     "DeleteFailed": "Failed",

@@ -1,4 +1,4 @@
-"""TuningWatch: a tuning job in AWS, looked at until it has ended; its study is written as it grows."""
+"""TuningWatch: a tuning job in AWS, looked at until it has ended; study.json grows meanwhile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
