@@ -39,7 +39,7 @@ UNICAST = ipaddress.ip_network("2000::/3")  # all that is allocated of IPv6
 WANTED = 'a picture, {"image": BASE64}, {"url": "https://..."} or {"s3": "s3://BUCKET/KEY"}'
 KINDS = re.compile(  # how files begin, whatever anybody calls them
     rb"(?s)(?P<jpeg>\xff\xd8\xff)|(?P<png>\x89PNG\r\n\x1a\n)|(?P<gif>GIF8[79]a)|(?P<pnm>P[1-6]\s)"
-    rb"|(?P<webp>RIFF.{4}WEBP)|(?P<avif>.{4}ftypavi[fs])|(?P<ico>\0\0\1\0)|(?P<bmp>BM.{4}\0{4})"
+    rb"|(?P<webp>RIFF.{4}WEBP)|(?P<avif>.{4}ftypavi[fs])|(?P<ico>\0\0\x01\0)|(?P<bmp>BM.{4}\0{4})"
     rb"|(?P<tiff>II\*\0|MM\0\*)|(?P<jp2>\0\0\0\x0cjP  |\xff\x4f\xff\x51)"
 )
 BUSY = {"ModelNotReadyException", "ServiceUnavailable", "SlowDown", "Throttling", "429", "503"}
@@ -51,7 +51,7 @@ FURTHER = {405: {"Allow": "POST, OPTIONS"}, 503: {"Retry-After": "5"}}  # header
 CORS = {"Access-Control-Allow-Headers": "*, authorization", "Vary": "Origin"}
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - it is an answer
     """What the caller is told instead of an answer."""
 
     def __init__(self, status: int, message: str, name: str = "") -> None:
@@ -222,7 +222,7 @@ def from_url(text: str, end: float) -> bytes:
     # Connected by the address that was looked at: a second look-up cannot answer otherwise.
     bare = socket.create_connection((found[0], 443), max(0.001, end - time.monotonic()))
     with bare, tls.wrap_socket(bare, server_hostname=host) as sock:
-        sock.end, connection = end, http.client.HTTPConnection(host, 443)
+        sock.end, connection = end, http.client.HTTPSConnection(host, context=tls)
         connection.sock = sock
         connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "kennel"})
         answer = connection.getresponse()

@@ -28,7 +28,7 @@ def create_connection(address, *rest, **more):
     host, port = address[:2]
     if host in WORLD["ports"]:
         host, port = "127.0.0.1", WORLD["ports"][host]
-    elif host in sum(WORLD["names"].values(), []):
+    elif any(host in addresses for addresses in WORLD["names"].values()):
         raise ConnectionRefusedError(host)
     return connect((host, port), *rest, **more)
 

@@ -20,6 +20,8 @@ from control.aws.lambdas.archive import build_archive
 CHILD = REPOSITORY / "control" / "aws" / "lambdas" / "child.py"
 WORLD = REPOSITORY / "tests" / "lambda_world.py"
 WAIT_SECONDS = 60
+BOUNDARY = "----WebKitFormBoundaryA1b2"  # as Chromium makes it
+FORM_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @dataclass
@@ -170,7 +172,9 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def form(*parts: tuple[str, str | None, bytes], boundary: str = "----WebKitFormBoundaryA1b2") -> bytes:
+def form(
+    *parts: tuple[str, str | None, bytes], boundary: str = "----WebKitFormBoundaryA1b2"
+) -> bytes:
     """A form as Chromium writes it; a part is (name, filename or None, content)."""
     lines = []
     for name, filename, content in parts:
@@ -179,9 +183,6 @@ def form(*parts: tuple[str, str | None, bytes], boundary: str = "----WebKitFormB
         lines.append(f'Content-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode())
         lines.append(content + b"\r\n")
     return b"".join([*lines, f"--{boundary}--\r\n".encode()])
-
-
-FORM_TYPE = "multipart/form-data; boundary=----WebKitFormBoundaryA1b2"
 
 
 def _body(body: bytes | str | None) -> tuple[str | None, bool]:

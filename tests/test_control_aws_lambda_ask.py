@@ -13,8 +13,9 @@ from serving import colour_bundle, picture, server
 from control.aws.lambdas.invoking import measured_in
 
 REPORT = (
-    "START RequestId: 7 Version: $LATEST\n{}\nEND RequestId: 7\nREPORT RequestId: 7\tDuration: 41.75 ms"
-    "\tBilled Duration: 42 ms\tMemory Size: 512 MB\tMax Memory Used: 91 MB\tInit Duration: 350.20 ms\t\n"
+    "START RequestId: 7 Version: $LATEST\n{}\nEND RequestId: 7\n"
+    "REPORT RequestId: 7\tDuration: 41.75 ms\tBilled Duration: 42 ms\tMemory Size: 512 MB\t"
+    "Max Memory Used: 91 MB\tInit Duration: 350.20 ms\t\n"
 )
 
 
@@ -77,7 +78,9 @@ def test_what_the_function_refuses_is_told_in_its_words(account, tmp_path):
 
 
 def test_a_function_that_crashed_tells_the_end_of_its_log(account, photo_file):
-    log = "START RequestId: 7\nfirst\n[ERROR] Runtime.ImportModuleError: no boto3\nEND x\nREPORT x\n"
+    log = (
+        "START RequestId: 7\nfirst\n[ERROR] Runtime.ImportModuleError: no boto3\nEND x\nREPORT x\n"
+    )
     body = json.dumps({"errorMessage": "Unable to import module", "errorType": "x"}).encode()
     headers = {**log_header(log), "X-Amz-Function-Error": "Unhandled"}
     account.answer("Invoke", lambda _: Reply(body=body, headers=headers))
@@ -137,7 +140,9 @@ def test_the_function_runs_here_before_a_server_without_aws(aws, photo_file, tmp
 
 
 def test_a_function_is_deleted_with_its_log_and_twice_is_fine(account):
-    check_plan("lambda_delete", json.loads(account.kennel("lambda", "delete", "dogs", "--show").stdout))
+    check_plan(
+        "lambda_delete", json.loads(account.kennel("lambda", "delete", "dogs", "--show").stdout)
+    )
     assert not account.seen
     result = account.kennel("lambda", "delete", "dogs")
     assert result.returncode == 0, result.stderr

@@ -36,7 +36,11 @@ def provisioning(aws: Aws, *states: str) -> None:
 
     def answer(_parameters):
         status = next(following)
-        return {"RequestedProvisionedConcurrentExecutions": 2, "Status": status, "StatusReason": "why"}
+        return {
+            "RequestedProvisionedConcurrentExecutions": 2,
+            "Status": status,
+            "StatusReason": "why",
+        }
 
     aws.answer("PutProvisionedConcurrencyConfig", {"Status": "IN_PROGRESS"})
     aws.answer("GetProvisionedConcurrencyConfig", answer)
@@ -58,7 +62,14 @@ def done(aws: Aws, *words: object, code: int = 0) -> "subprocess.CompletedProces
 def test_what_is_shown_needs_no_account_and_is_what_is_sent(account):
     words = (
         *(*DEPLOY, "--role", ROLE, "--url", "--public", "--provisioned-concurrency", 2),
-        *("--reserved-concurrency", 5, "--allow-host", "*.example.org", "--allow-bucket", "my-dogs"),
+        *(
+            "--reserved-concurrency",
+            5,
+            "--allow-host",
+            "*.example.org",
+            "--allow-bucket",
+            "my-dogs",
+        ),
         *("--allow-origin", "https://dogs.example", "--timeout-seconds", 29, "--log-days", 7),
     )
     bare = {name: text for name, text in account.environment.items() if not name.startswith("AWS_")}
@@ -90,7 +101,11 @@ def test_a_function_is_made_with_its_log_and_its_address(account):
     client = account.client("lambda")
     found = client.get_function(FunctionName="dogs")
     made = found["Configuration"]
-    assert (made["Handler"], made["Timeout"], made["MemorySize"]) == ("lambda_function.handler", 75, 512)
+    assert (made["Handler"], made["Timeout"], made["MemorySize"]) == (
+        "lambda_function.handler",
+        75,
+        512,
+    )
     assert made["Environment"]["Variables"] == {
         "ENDPOINT_NAME": "Dogs-1",
         "MAX_BYTES": "4194304",
@@ -106,7 +121,7 @@ def test_a_function_is_made_with_its_log_and_its_address(account):
     (group,) = account.client("logs").describe_log_groups()["logGroups"]
     assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/dogs", 14)
     assert "cost:    nothing while nobody asks" in result.stdout
-    assert result.stdout.strip().splitlines()[-1].split() == "kennel lambda delete dogs".split()
+    assert result.stdout.strip().splitlines()[-1].split() == ["kennel", "lambda", "delete", "dogs"]
 
 
 def test_the_same_command_again_changes_nothing_and_another_changes_what_differs(account):
@@ -174,7 +189,10 @@ def test_provisioned_concurrency_is_priced_agreed_to_and_waited_for(account):
     assert "$0.030 an hour" in refused.stdout
     provisioning(account, "IN_PROGRESS", "IN_PROGRESS", "READY")
     result = done(account, *words, "--yes")
-    assert len([one for one in account.seen if one.operation == "GetProvisionedConcurrencyConfig"]) == 3
+    assert (
+        len([one for one in account.seen if one.operation == "GetProvisionedConcurrencyConfig"])
+        == 3
+    )
     assert "version 1" in result.stdout
     done(account, *words, "--yes")
     assert "UpdateAlias" not in changes(account)
@@ -212,7 +230,9 @@ def test_a_role_is_made_with_the_least_that_the_function_needs(aws):
     role = iam.get_role(RoleName="kennel-lambda")["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
-    policy = iam.get_role_policy(RoleName="kennel-lambda", PolicyName="kennel-dogs")["PolicyDocument"]
+    policy = iam.get_role_policy(RoleName="kennel-lambda", PolicyName="kennel-dogs")[
+        "PolicyDocument"
+    ]
     allowed = {action: one["Resource"] for one in policy["Statement"] for action in one["Action"]}
     where = f"{REGION}:{ACCOUNT}"
     log = [f"arn:aws:logs:{where}:log-group:/aws/lambda/dogs:*"]
@@ -260,10 +280,13 @@ def test_a_deletion_is_scheduled_and_called_off(account):
     done(account, *DEPLOY, "--ttl-hours", 2)
     (schedule,) = account.client("scheduler").list_schedules()["Schedules"]
     assert schedule["Name"] == "kennel-function-dogs"
-    assert "kennel:expires" in account.client("lambda").get_function(FunctionName="dogs")["Tags"]
+    client = account.client("lambda")
+    assert "kennel:expires" in client.get_function(FunctionName="dogs")["Tags"]
     done(account, *DEPLOY)
     assert account.client("scheduler").list_schedules()["Schedules"] == []
-    assert "kennel:expires" not in account.client("lambda").get_function(FunctionName="dogs")["Tags"]
+    assert (
+        "kennel:expires" not in account.client("lambda").get_function(FunctionName="dogs")["Tags"]
+    )
 
 
 def test_ctrl_c_while_waiting_says_what_goes_on(account):

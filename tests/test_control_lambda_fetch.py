@@ -129,6 +129,7 @@ def dogs_in(aws: Aws, folder: Path, web: Quiet, certificate: Path, **variables: 
         "mixed.pictures.example": [PUBLIC, "10.0.0.7"],
         "inside.pictures.example": ["169.254.169.254"],
         "loop.pictures.example": ["127.0.0.1"],
+        "nothing.localhost": ["127.0.0.1"],  # as hostile name servers have it
     }
     world = {"names": names, "ports": {PUBLIC: web.server_port, OTHER: web.server_port}}
     hosts = "pictures.example *.pictures.example other.example localhost *.localhost 127.0.0.1"

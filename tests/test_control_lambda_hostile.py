@@ -1,4 +1,4 @@
-"""The function in Lambda: what is wrong with a request, with AWS or with the model is told clearly."""
+"""The function in Lambda: what is wrong with a request, with AWS or the model is told clearly."""
 
 import json
 import threading
@@ -87,8 +87,16 @@ REFUSED = {
     "half of JSON": (function_url('{"image": '), 400, "not JSON"),
     "deep JSON": (function_url('{"image": ' + DEEP), 400, "not JSON"),
     "JSON of surrogates": ({"image": "\ud800"}, 400, "not base64"),
-    "taken for text": (function_url("\ufffd\ufffd\ufffd\ufffd\0\x10JFIF"), 400, "binary media types"),
-    "a form without a boundary": (function_url(b"x", content_type="multipart/form-data"), 400, "form"),
+    "taken for text": (
+        function_url("\ufffd\ufffd\ufffd\ufffd\0\x10JFIF"),
+        400,
+        "binary media types",
+    ),
+    "a form without a boundary": (
+        function_url(b"x", content_type="multipart/form-data"),
+        400,
+        "form",
+    ),
     "a form without a file": (
         function_url(form(("text", None, b"x")), content_type=FORM_TYPE),
         400,
@@ -144,7 +152,12 @@ def test_a_busy_endpoint_is_asked_again_and_then_the_caller_is_told_when(aws, do
     ("code", "message", "status", "words"),
     [
         ("ValidationError", "Endpoint dogs of account 123456789012 not found.", 502, "refuses"),
-        ("AccessDeniedException", "User arn:aws:sts::123456789012:x is not authorized", 502, "refuses"),
+        (
+            "AccessDeniedException",
+            "User arn:aws:sts::123456789012:x is not authorized",
+            502,
+            "refuses",
+        ),
         ("InternalFailure", "an internal failure at 10.0.0.1", 502, "refuses"),
         (
             "ValidationError",
@@ -208,7 +221,10 @@ def test_a_smaller_limit_of_the_endpoint_counts(aws, tmp_path):
 def test_a_failure_of_our_own_is_in_the_log_and_nowhere_else(aws, tmp_path):
     with odd() as model:
         url = f"http://127.0.0.1:{model.server_port}"
-        model.answers, model.kind = [(200, b"{}", 0)], None  # no Content-Type: SageMaker never does that
+        model.answers, model.kind = (
+            [(200, b"{}", 0)],
+            None,
+        )  # no Content-Type: SageMaker never does that
         with function(aws, tmp_path, AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=url) as dogs:
             assert dogs.refusal(function_url(PNG)) == (500, "the function failed; its log says why")
             assert "KeyError" in dogs.log[-1]["detail"]
@@ -219,17 +235,30 @@ def test_a_function_without_an_endpoint_says_so(aws, tmp_path):
         assert dogs.refusal(function_url(PNG)) == (500, "the variable ENDPOINT_NAME is not set")
 
 
+KEYS = [
+    *("body", "headers", "image", "url", "s3", "target", "isBase64Encoded", "http", "httpMethod"),
+    *("requestContext", "queryStringParameters", "method", "origin"),
+]
+
+
 def json_values() -> st.SearchStrategy[object]:
     return st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary().map(base64_of),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["body", "headers", "image", "url", "s3", "target", "isBase64Encoded", "http"]
-                + ["httpMethod", "requestContext", "queryStringParameters", "method", "origin"]
-            ),
-            inner,
-            max_size=4,
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.binary().map(base64_of),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["body", "headers", "image", "url", "s3", "target", "isBase64Encoded", "http"]
+                    + ["httpMethod", "requestContext", "queryStringParameters", "method", "origin"]
+                ),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     )

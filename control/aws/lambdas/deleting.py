@@ -47,7 +47,7 @@ def delete_calls(name: str) -> list[Call]:
 
 
 def delete(account: Account, name: str, *, with_role: bool) -> Deleted:
-    """Raises UsageError: it is not of kennel. AwsError: AWS refuses a step; typed again, it goes on."""
+    """Raises UsageError: it is not of kennel. AwsError: a step is refused; again, it goes on."""
     found = find_ours(account, name)
     role = role_name(str(found["Configuration"]["Role"])) if found else LAMBDA_ROLE
     is_log_ours = found is not None or _is_log_ours(account, name)

@@ -92,7 +92,9 @@ class _Bridge(BaseHTTPRequestHandler):
         if target:
             headers["X-Amzn-SageMaker-Target-Model"] = target
         where = self.server.kennel  # type: ignore[attr-defined]
-        kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+        )
         connection = kind(where.netloc, timeout=ASK_SECONDS)
         try:
             connection.request("POST", f"{where.path}/invocations", body, headers)

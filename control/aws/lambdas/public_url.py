@@ -43,9 +43,7 @@ def make_url(account: Account, spec: FunctionSpec, *, is_new: bool) -> str:
     return str(found["FunctionUrl"])
 
 
-def find_url(
-    account: Account, name: str, qualifier: Mapping[str, str]
-) -> Mapping[str, Any] | None:
+def find_url(account: Account, name: str, qualifier: Mapping[str, str]) -> Mapping[str, Any] | None:
     """What GetFunctionUrlConfig answers."""
     call = on_function(name, "GetFunctionUrlConfig", **qualifier)
     return account.find(call, f"address of function {name}")
