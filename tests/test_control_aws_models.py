@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from multi_model import MULTI, load
 from plans import check_plan, validate
-from random_bundles import random_bundle
 from serving import colour_bundle, picture, server
 
 from contract.errors import SpecError, UsageError
@@ -53,6 +52,14 @@ def bucket(aws):
     return s3
 
 
+def other_bundle(folder):
+    """The same network with a file of its owner's beside it: another model."""
+    if not (folder / "other").exists():
+        shutil.copytree(colour_bundle(), folder / "other")
+        (folder / "other" / "notes.txt").write_text("second try")
+    return folder / "other"
+
+
 def keys(s3):
     return [one["Key"] for one in s3.list_objects_v2(Bucket="models").get("Contents", [])]
 
@@ -77,9 +84,7 @@ def test_the_example_is_the_plan_that_was_reviewed():
 
 
 def test_an_endpoint_of_many_models_answers_for_the_one_that_is_named(aws, bucket, tmp_path):
-    models = (
-        f'models = {{ "dogs/v1" = "{colour_bundle()}", other = "{random_bundle("resnet50")}" }}'
-    )
+    models = f'models = {{ "dogs/v1" = "{colour_bundle()}", other = "{other_bundle(tmp_path)}" }}'
     done = aws.kennel("deploy", file_of(tmp_path, models), "--yes")
     assert done.returncode == 0, done.stderr
     assert keys(bucket) == ["multi/dogs/v1.tar.gz", "multi/other.tar.gz"]
@@ -91,7 +96,7 @@ def test_an_endpoint_of_many_models_answers_for_the_one_that_is_named(aws, bucke
     photo.write_bytes(picture("green"))
     with server(None, MULTI) as running:
         aws.serve_endpoints(running.url)
-        load(running, "dogs%2Fv1.tar.gz", unpacked(bucket, "dogs/v1.tar.gz", tmp_path))
+        load(running, "dogs/v1.tar.gz", unpacked(bucket, "dogs/v1.tar.gz", tmp_path))
         words = ("predict", photo, "--endpoint", "multi", "-o", "json", "--target-model")
         asked = aws.kennel(*words, "dogs/v1.tar.gz")
         assert asked.returncode == 0, asked.stderr
@@ -105,7 +110,7 @@ def test_the_same_deployment_again_publishes_what_is_new_and_leaves_the_endpoint
     first = f'models = {{ "dogs/v1" = "{colour_bundle()}" }}'
     assert aws.kennel("deploy", file_of(tmp_path, first), "--yes").returncode == 0
     aws.forget()
-    second = first.replace("}", f', "dogs/v2" = "{random_bundle("resnet50")}" }}')
+    second = first.replace("}", f', "dogs/v2" = "{other_bundle(tmp_path)}" }}')
     done = aws.kennel("deploy", file_of(tmp_path, second), "--yes")
     assert done.returncode == 0, done.stderr
     assert "dogs/v1.tar.gz is there already" in done.stdout
@@ -119,7 +124,7 @@ def test_a_name_is_never_given_to_another_model(aws, bucket, tmp_path):
     assert aws.kennel("models", path, "add", "dogs/v1", colour_bundle()).returncode == 0
     before = body(bucket, "multi/dogs/v1.tar.gz")
     aws.forget()
-    done = aws.kennel("models", path, "add", "dogs/v1", random_bundle("resnet50"))
+    done = aws.kennel("models", path, "add", "dogs/v1", other_bundle(tmp_path))
     assert done.returncode == 2
     assert "under a new name, e.g. dogs/v2" in done.stderr
     assert aws.calls("PutObject") == []
