@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -34,9 +35,9 @@ class Buckets:
 
 
 def moto_server() -> str | None:
-    """The program, where `make test-containers` puts it."""
-    beside = REPOSITORY / ".venv-containers" / "bin" / "moto_server"
-    return shutil.which("moto_server") or (str(beside) if beside.exists() else None)
+    """The program, beside the Python that runs the tests."""
+    beside = Path(sys.executable).with_name("moto_server")
+    return str(beside) if beside.exists() else shutil.which("moto_server")
 
 
 @contextmanager
