@@ -19,6 +19,7 @@ REMEDY = "see `aws sts get-caller-identity`"
 TRANSIENT = frozenset({"", "InternalFailure", "InternalServerError", "ServiceUnavailable", "500"})
 TRANSIENT |= {"502", "503", "504", "RequestTimeout", "ServiceUnavailableException"}
 TRANSIENT |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
+TRANSIENT |= {"InternalError", "Unavailable", "RequestLimitExceeded"}  # EC2's words
 # Of a ModelError: what the container said. Source: SageMaker runtime API reference.
 DETAILS = ("OriginalStatusCode", "OriginalMessage", "LogStreamArn")
 

@@ -9,7 +9,12 @@ _DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: (
 _LIMIT = re.compile(r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)")
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
-_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_THROTTLED = frozenset(
+    {
+        *("Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"),
+        "RequestLimitExceeded",  # EC2's word
+    }
+)
 _INVALID = ("ValidationException", "InvalidParameterValueException")
 _PLAIN = {
     "ExpiredToken": "log in again: `aws sso login`, or new keys",
