@@ -20,8 +20,8 @@ def troubles_of_names(gallery: Gallery) -> Iterator[Trouble]:
     stray = [one.name for one in gallery.pictures if folders.get(one.split) and not one.label]
     if stray and len(folders) > 1:
         text = (
-            f"{len(stray):,} pictures lie right in the folder of a split: training refuses that, or "
-            "passes the split over: move them into class folders"
+            f"{len(stray):,} pictures lie right in the folder of a split: training refuses that, "
+            "or passes the split over: move them into class folders"
         )
         yield Trouble("stray", text, len(stray), stray)
     outside = [one.name for one in gallery.pictures if not one.label and one.name not in stray]
