@@ -145,7 +145,9 @@ def put_role(aws: "Aws", name: str, service: str, *, is_ours: bool = True) -> No
     try:
         client.create_role(
             RoleName=name,
-            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            AssumeRolePolicyDocument=json.dumps(
+                {"Version": "2012-10-17", "Statement": [statement]}
+            ),
             **({"Tags": tags(name, "iam").as_list()} if is_ours else {}),
         )
     except client.exceptions.EntityAlreadyExistsException:
@@ -167,9 +169,7 @@ def put_instance(aws: "Aws", name: str, kind: str = "g4dn.xlarge") -> str:
         InstanceType=kind,
         MinCount=1,
         MaxCount=1,
-        TagSpecifications=[
-            {"ResourceType": "instance", "Tags": tags(name, "ec2").as_list()}
-        ],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags(name, "ec2").as_list()}],
     )
     return str(answer["Instances"][0]["InstanceId"])
 
@@ -188,7 +188,7 @@ def put_training(aws: "Aws", name: str, *, count: int = 1) -> None:
             "VolumeSizeInGB": 50,
         },
         StoppingCondition={"MaxRuntimeInSeconds": 7200},
-        Tags=tags(name, "training").as_list(),
+        Tags=tags(name.partition("-")[0], "training").as_list(),
     )
     summary = {
         "TrainingJobName": name,
