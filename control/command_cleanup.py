@@ -10,8 +10,7 @@ from contract.strict import nearest
 from control.aws.account import Account
 from control.aws.call import calls_json
 from control.aws.house.clean import Left, clean
-from control.aws.house.cost_text import dollars
-from control.aws.house.found import Found
+from control.aws.house.found import Found, dollars
 from control.aws.house.inventory import Inventory, inventory
 from control.aws.house.leavings import leavings, leavings_text
 from control.aws.house.removal import Removal, removals
@@ -90,8 +89,10 @@ def _nothing(arguments: argparse.Namespace, every: Inventory, region: str) -> in
 
 def _table(plan: Sequence[Removal]) -> str:
     rows = [
-        (one.verb, one.thing.kind, one.thing.id, one.thing.what, dollars(one.thing.per_hour))
+        (one.verb, thing.kind, thing.id, thing.what, price)
         for one in plan
+        for thing in (one.thing,)
+        for price in (dollars(thing.per_hour) if thing.is_billed else "-",)
     ]
     return table(("", "kind", "id", "what", "an hour"), rows)
 

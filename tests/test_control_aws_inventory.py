@@ -18,9 +18,9 @@ from aws_world import (
     tags,
 )
 
-from control.aws.house.cost_text import cost_json, cost_text, dollars
-from control.aws.house.found import Found, expiry, size
-from control.aws.house.inventory import Inventory, attributed
+from control.aws.house.cost_text import cost_json, cost_text
+from control.aws.house.found import Found, dollars, expiry, size
+from control.aws.house.inventory import Gap, Inventory, attributed
 from control.cli import main
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -163,6 +163,23 @@ def test_the_table_says_what_costs_most_first_and_what_never_ends():
     assert "total:   $7.205 an hour, $14.18 so far" in shown
     document = cost_json(Inventory(ours=[endless, model, ending]), "us-east-1", "1", NOW)
     assert document["usd_until_all_ended"] == pytest.approx(3 * 7.09)
+
+
+def test_an_instance_ends_with_its_job():
+    one = found("instance", "i", per_hour=0.5, since=NOW, ends_itself=True)
+    shown = cost_text(Inventory(ours=[one]), "r", "1", NOW)
+    assert "when its job ends" in shown
+    assert "nothing ends" not in shown
+
+
+def test_an_end_that_no_schedule_brings_is_said_unless_nobody_may_look():
+    ending = found("endpoint", "a", per_hour=1.0, since=NOW, expires=NOW + timedelta(hours=1))
+    schedule = found("schedule", "s", about={"endpoint": "a"})
+    says = "no schedule deletes endpoint a"
+    assert says in cost_text(Inventory(ours=[ending]), "r", "1", NOW)
+    assert says not in cost_text(Inventory(ours=[ending, schedule]), "r", "1", NOW)
+    gap = Gap(what="schedules", why="AccessDenied")
+    assert says not in cost_text(Inventory(ours=[ending], gaps=[gap]), "r", "1", NOW)
 
 
 def test_what_should_be_gone_is_said():

@@ -61,7 +61,7 @@ def _send(account: Account, removal: Removal, say: Callable[[str], None]) -> str
     thing, was_there = removal.thing, False
     for call in removal.calls:
         try:
-            account.send(call, f"{thing.kind} {thing.id}")
+            account.send(call)
             was_there = True
         except AwsError as error:
             if is_missing(error) or _has_ended(thing, error):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from control.aws.house.found import Found
+from control.aws.house.found import Found, dollars
 from control.aws.house.inventory import Inventory
 from control.aws.prices import DATED
 from control.terminal import duration, table
@@ -41,6 +41,7 @@ def cost_text(found: Inventory, region: str, account: str, now: datetime) -> str
         lines.append("nothing of ours is billed by the hour")
     if counted := free_line(found.ours):
         lines.append(f"besides: {counted}")
+    lines += [f"note:    {one}" for one in _unscheduled(found)]
     for one in found.untagged:
         cost = f", {dollars(one.per_hour)} an hour" if one.is_billed else ""
         lines.append(
@@ -66,17 +67,30 @@ def free_line(things: Iterable[Found]) -> str:
     )
 
 
-def dollars(amount: float | None) -> str:
-    """`$0.46`, small ones with the digits that they need; `unknown` without a price."""
-    if amount is None:
-        return "unknown"
-    digits = 2 if amount >= 10 or not amount else 3 if amount >= 0.01 else 4
-    return f"${amount:,.{digits}f}"
+def _unscheduled(found: Inventory) -> list[str]:
+    """What should end by itself by its tag, and nothing would make it."""
+    if any(gap.what == "schedules" for gap in found.gaps):
+        return []
+    scheduled = {
+        (kind, one.about.get(kind))
+        for one in found.ours
+        if one.kind == "schedule"
+        for kind in ("endpoint", "function")
+    }
+    return [
+        f"no schedule deletes {one.kind} {one.id} when its time is over"
+        for one in found.ours
+        if one.kind in ("endpoint", "function")
+        and one.expires
+        and (one.kind, one.id) not in scheduled
+    ]
 
 
 def _row(one: Found, now: datetime) -> tuple[str, ...]:
     since = one.since.strftime("%Y-%m-%d %H:%M") if one.since else "-"
-    if one.expires is None:
+    if one.ends_itself:
+        until = "when its job ends"
+    elif one.expires is None:
         until = "never ends by itself"
     elif one.expires <= now:
         until = "should be gone"
@@ -93,10 +107,11 @@ def _totals(billed: Sequence[Found], now: datetime) -> list[str]:
     if unknown := [one for one in billed if one.per_hour is None]:
         what = ", ".join(sorted({one.what for one in unknown}))
         lines.append(f"         without what has no price in the table: {what}")
-    if endless := [one for one in billed if one.expires is None and one.kind != "alarm"]:
+    ending = [one for one in billed if one.expires or one.ends_itself or one.kind == "alarm"]
+    if endless := [one for one in billed if one not in ending]:
         ids = ", ".join(f"{one.kind} {one.id}" for one in endless)
         lines.append(f"         nothing ends by itself: {ids}")
-    else:
+    elif not any(one.ends_itself for one in billed):
         lines[0] += f", {dollars(_sum(one.until_it_ends(now) for one in billed))} until all ended"
     if late := [one.id for one in billed if one.expires and one.expires <= now]:
         lines.append(f"late:    {', '.join(late)}: delete it by hand, see next")

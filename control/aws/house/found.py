@@ -39,6 +39,7 @@ class Found:
     since: datetime | None = None
     expires: datetime | None = None
     per_hour: float | None = 0.0  # US dollars while it is there; None: no price is known
+    ends_itself: bool = False  # with its job, whenever that is
     # What its deletion needs besides the id, and whose it is: "endpoint", "function" -> name.
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,6 +70,7 @@ class Found:
             "state": self.state,
             "since": _text(self.since),
             "expires": _text(self.expires),
+            "ends_itself": self.ends_itself,
             "usd_per_hour": self.per_hour,
             "usd_so_far": self.so_far(now),
             "usd_until_it_ends": self.until_it_ends(now),
@@ -116,3 +118,11 @@ def size(num_bytes: int) -> str:
             return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
         amount /= 1000
     return f"{amount:,.1f} GB"
+
+
+def dollars(amount: float | None) -> str:
+    """`$0.46`, small ones with the digits that they need; `unknown` without a price."""
+    if amount is None:
+        return "unknown"
+    digits = 2 if amount >= 10 or not amount else 3 if amount >= 0.01 else 4
+    return f"${amount:,.{digits}f}"

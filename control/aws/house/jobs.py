@@ -79,6 +79,7 @@ def transform_jobs(account: Account) -> list[Found]:
             state=str(said["TransformJobStatus"]),
             since=moment(said, "TransformStartTime", "CreationTime"),
             per_hour=price,
+            ends_itself=True,
         )
 
     return found_by_each(look, _alive(account, "ListTransformJobs", "TransformJobSummaries"))

@@ -10,7 +10,7 @@ from typing import Any
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.house.asking import each
-from control.aws.house.found import OUR_IMAGES, Found, size
+from control.aws.house.found import OUR_IMAGES, Found, dollars, size
 from control.aws.rates import ECR_GB_MONTH, S3_GB_MONTH, kept_per_month
 from control.aws_client import AwsError
 from control.s3 import SCHEME, S3Uri
@@ -60,7 +60,7 @@ def leavings_text(found: Sequence[Leaving]) -> list[str]:
     return [
         "still costs, and is not removed:",
         *(
-            f"  {one.what}, {size(one.num_bytes)}, ${one.per_month:,.3f} a month: {one.command}"
+            f"  {one.what}, {size(one.num_bytes)}, {dollars(one.per_month)} a month: {one.command}"
             for one in found
         ),
     ]

@@ -39,6 +39,7 @@ def instances(account: Account) -> list[Found]:
                     since=moment(item, "LaunchTime"),
                     expires=expiry(tags),
                     per_hour=price_per_hour(kind, "ec2") if is_running else 0.0,
+                    ends_itself=is_running,  # its script shuts it down, which terminates it
                 )
             )
     return found
