@@ -1,15 +1,19 @@
 """For the tests of endpoints in AWS: bundles of fixed bytes, deployments, and updates."""
 
+import contextlib
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aws_front import ACCOUNT, REGION
 
 from contract.manifest import Manifest, Preprocess, Probe
+from control.cli import main
 
 if TYPE_CHECKING:
     from aws_front import Aws
@@ -39,14 +43,14 @@ def fixed_bundle(folder: Path, content: bytes = b"weights") -> Path:
 
 
 def write_deployment(
-    folder: Path, more: str = "", *, top: str = "", aws: str = "", bundle: str | None = "bundle"
+    folder: Path, more: str = "", *, top: str = "", place: str = "", bundle: str | None = "bundle"
 ) -> Path:
     """dogs.toml, every name in full; its bundle lies beside it.
 
     Args:
         more: tables after [aws].
         top: lines before it.
-        aws: lines in it.
+        place: lines in it.
         bundle: None leaves it out.
     """
     if bundle == "bundle" and not (folder / bundle).exists():
@@ -54,7 +58,7 @@ def write_deployment(
     path = folder / "dogs.toml"
     lines = ['name = "dogs"', f'bundle = "{bundle}"' if bundle else "", top, "[aws]"]
     lines += [f'image = "{IMAGE}"', f'role = "{ROLE}"', f'expiry_role = "{EXPIRY_ROLE}"']
-    lines += [f'artifacts = "s3://{BUCKET}/deployed"', aws, more]
+    lines += [f'artifacts = "s3://{BUCKET}/deployed"', place, more]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -112,3 +116,20 @@ class Updates:
         }
         self.aws.stages("DescribeEndpoint", {"EndpointStatus": "Updating"}, after)
         return {"EndpointArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """What a command line left, as `subprocess.run` would say it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def typed(*words: object) -> Typed:
+    """Run the command line in this process: the account is the one of the fixture aws_here."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(word) for word in words])
+    return Typed(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from aws_front import ACCOUNT, REGION, Refusal
-from endpoints import BUCKET, IMAGE, fixed_bundle, put_bucket, put_log, write_deployment
+from endpoints import BUCKET, IMAGE, fixed_bundle, put_bucket, put_log, typed, write_deployment
 from serving import REPOSITORY
 
 from control.cli import main
@@ -24,18 +24,18 @@ FAILED = {
 MAKING = ("CreateModel", "CreateEndpointConfig", "CreateSchedule", "CreateEndpoint")
 
 
-def deploy(aws, path, *flags, **variables):
-    return aws.kennel("deploy", path, "--yes", *flags, **variables)
+def deploy(path, *flags):
+    return typed("deploy", path, "--yes", *flags)
 
 
 def names(aws, listing, key, name):
     return [one[name] for one in getattr(aws.client("sagemaker"), listing)()[key]]
 
 
-def test_an_endpoint_is_made_waited_for_and_told_of(aws, tmp_path):
-    s3 = put_bucket(aws)
-    aws.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, {})
-    done = deploy(aws, write_deployment(tmp_path))
+def test_an_endpoint_is_made_waited_for_and_told_of(aws_here, tmp_path):
+    s3 = put_bucket(aws_here)
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, {})
+    done = deploy(write_deployment(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "cost:    1 x ml.m5.large, endpoint dogs, variant main" in done.stdout
     assert "status:  Creating\nstatus:  InService\n" in done.stdout
@@ -45,148 +45,153 @@ def test_an_endpoint_is_made_waited_for_and_told_of(aws, tmp_path):
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         assert tar.getnames() == ["bundle.json", "model.bin", "model.safetensors", "model.xml"]
         assert tar.extractfile("model.safetensors").read() == b"weights"
-    (model,) = aws.calls("CreateModel")
+    (model,) = aws_here.calls("CreateModel")
     assert model["PrimaryContainer"] == {
         "Image": IMAGE,
         "ModelDataUrl": f"s3://{BUCKET}/{key}",
     }
-    endpoint = aws.client("sagemaker").describe_endpoint(EndpointName="dogs")
+    endpoint = aws_here.client("sagemaker").describe_endpoint(EndpointName="dogs")
     assert (
-        endpoint["EndpointConfigName"] == aws.calls("CreateEndpointConfig")[0]["EndpointConfigName"]
+        endpoint["EndpointConfigName"]
+        == aws_here.calls("CreateEndpointConfig")[0]["EndpointConfigName"]
     )
     tags = {
         tag["Key"]: tag["Value"]
-        for tag in aws.client("sagemaker").list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
+        for tag in aws_here.client("sagemaker").list_tags(ResourceArn=endpoint["EndpointArn"])[
+            "Tags"
+        ]
     }
     assert tags["kennel:name"] == "dogs"
-    schedule = aws.client("scheduler").get_schedule(Name="kennel-endpoint-dogs")
+    schedule = aws_here.client("scheduler").get_schedule(Name="kennel-endpoint-dogs")
     assert json.loads(schedule["Target"]["Input"]) == {"EndpointName": "dogs"}
     assert schedule["ScheduleExpression"] == f"at({tags['kennel:expires'].removesuffix('+00:00')})"
 
 
-def test_the_schedule_stands_before_the_endpoint(aws, tmp_path):
-    put_bucket(aws)
-    assert deploy(aws, write_deployment(tmp_path)).returncode == 0
-    order = [one.operation for one in aws.seen if one.operation in MAKING]
+def test_the_schedule_stands_before_the_endpoint(aws_here, tmp_path):
+    put_bucket(aws_here)
+    assert deploy(write_deployment(tmp_path)).returncode == 0
+    order = [one.operation for one in aws_here.seen if one.operation in MAKING]
     assert order == list(MAKING)
 
 
-def test_what_is_shown_is_what_is_sent(aws, tmp_path):
-    put_bucket(aws)
+def test_what_is_shown_is_what_is_sent(aws_here, tmp_path):
+    put_bucket(aws_here)
     path = write_deployment(tmp_path, '[update]\nalarms = "auto"')
-    shown = json.loads(aws.kennel("deploy", path, "--show").stdout)
-    aws.forget()
-    assert deploy(aws, path).returncode == 0
+    shown = json.loads(typed("deploy", path, "--show").stdout)
+    aws_here.forget()
+    assert deploy(path).returncode == 0
     for one in shown:
         if one["service"] in ("sagemaker",):
-            (sent,) = aws.calls(one["operation"])
+            (sent,) = aws_here.calls(one["operation"])
             without = [
                 {k: v for k, v in p.items() if k != "Tags"} for p in (sent, one["parameters"])
             ]
             assert without[0] == without[1]
-    assert len(aws.calls("PutMetricAlarm")) == 2
+    assert len(aws_here.calls("PutMetricAlarm")) == 2
 
 
-def test_the_same_command_again_changes_nothing(aws, tmp_path):
-    put_bucket(aws)
+def test_the_same_command_again_changes_nothing(aws_here, tmp_path):
+    put_bucket(aws_here)
     path = write_deployment(tmp_path)
-    assert deploy(aws, path).returncode == 0
-    aws.forget()
-    again = aws.kennel("deploy", path)  # nothing is billed anew, so nobody has to agree
+    assert deploy(path).returncode == 0
+    aws_here.forget()
+    again = typed("deploy", path)  # nothing is billed anew, so nobody has to agree
     assert again.returncode == 0, again.stderr
     assert "nothing was changed" in again.stdout
     changing = [
-        one.operation for one in aws.seen if not one.operation.startswith(("Describe", "List"))
+        one.operation for one in aws_here.seen if not one.operation.startswith(("Describe", "List"))
     ]
     assert changing == []
 
 
-def test_json_has_stdout_for_itself(aws, tmp_path):
-    put_bucket(aws)
-    done = deploy(aws, write_deployment(tmp_path), "-o", "json")
+def test_json_has_stdout_for_itself(aws_here, tmp_path):
+    put_bucket(aws_here)
+    done = deploy(write_deployment(tmp_path), "-o", "json")
     told = json.loads(done.stdout)
     assert (told["endpoint"], told["change"], told["status"]) == ("dogs", "created", "InService")
     assert told["costs"][0]["hours"] == 4
     assert "status:  InService" in done.stderr
 
 
-def test_nobody_agreed_so_nothing_is_made(aws, tmp_path):
-    put_bucket(aws)
-    done = aws.kennel("deploy", write_deployment(tmp_path))
+def test_nobody_agreed_so_nothing_is_made(aws_here, tmp_path):
+    put_bucket(aws_here)
+    done = typed("deploy", write_deployment(tmp_path))
     assert done.returncode == 2
     assert "add --yes" in done.stderr
-    assert not {"PutObject", *MAKING} & {one.operation for one in aws.seen}
+    assert not {"PutObject", *MAKING} & {one.operation for one in aws_here.seen}
 
 
-def test_a_failure_shows_the_log_says_what_to_do_and_cleans_up(aws, tmp_path):
-    put_bucket(aws)
-    put_log(aws, "loading", "FileNotFoundError: model.xml")
-    aws.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, FAILED)
-    done = deploy(aws, write_deployment(tmp_path))
+def test_a_failure_shows_the_log_says_what_to_do_and_cleans_up(aws_here, tmp_path):
+    put_bucket(aws_here)
+    put_log(aws_here, "loading", "FileNotFoundError: model.xml")
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, FAILED)
+    done = deploy(write_deployment(tmp_path))
     assert done.returncode == 1
     assert "         FileNotFoundError: model.xml" in done.stdout
     assert "did not pass the ping health check" in done.stderr
     assert "startup_seconds" in done.stderr
     assert "removed again" in done.stderr
-    assert names(aws, "list_endpoints", "Endpoints", "EndpointName") == []
-    assert names(aws, "list_models", "Models", "ModelName") == []
-    assert names(aws, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName") == []
-    assert aws.client("scheduler").list_schedules()["Schedules"] == []
+    assert names(aws_here, "list_endpoints", "Endpoints", "EndpointName") == []
+    assert names(aws_here, "list_models", "Models", "ModelName") == []
+    assert names(aws_here, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName") == []
+    assert aws_here.client("scheduler").list_schedules()["Schedules"] == []
 
 
-def test_a_failure_may_be_kept_and_is_made_anew_by_the_next_command(aws, tmp_path):
-    put_bucket(aws)
-    aws.stages("DescribeEndpoint", FAILED)
+def test_a_failure_may_be_kept_and_is_made_anew_by_the_next_command(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.stages("DescribeEndpoint", FAILED)
     path = write_deployment(tmp_path)
-    kept = deploy(aws, path, "--keep")
+    kept = deploy(path, "--keep")
     assert kept.returncode == 1
     assert "kennel cleanup dogs" in kept.stderr
-    assert names(aws, "list_endpoints", "Endpoints", "EndpointName") == ["dogs"]
-    aws.stages("DescribeEndpoint", FAILED, {})
-    again = deploy(aws, path)
+    assert names(aws_here, "list_endpoints", "Endpoints", "EndpointName") == ["dogs"]
+    aws_here.stages("DescribeEndpoint", FAILED, {})
+    again = deploy(path)
     assert again.returncode == 0, again.stderr
     assert "failed before" in again.stdout
-    assert len(aws.calls("DeleteEndpoint")) == 1
+    assert len(aws_here.calls("DeleteEndpoint")) == 1
 
 
-def test_a_refused_endpoint_leaves_nothing_half_made(aws, tmp_path):
-    put_bucket(aws)
+def test_a_refused_endpoint_leaves_nothing_half_made(aws_here, tmp_path):
+    put_bucket(aws_here)
     limit = (
         "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances, with "
         "current utilization of 0 Instances and a request delta of 1 Instances."
     )
-    aws.fail("CreateEndpoint", "ResourceLimitExceeded", limit)
-    done = deploy(aws, write_deployment(tmp_path))
+    aws_here.fail("CreateEndpoint", "ResourceLimitExceeded", limit)
+    done = deploy(write_deployment(tmp_path))
     assert done.returncode == 1
     assert "ml.m5.large for endpoint usage" in done.stderr
     assert "kennel doctor" in done.stderr
-    assert names(aws, "list_models", "Models", "ModelName") == []
-    assert aws.client("scheduler").list_schedules()["Schedules"] == []
+    assert names(aws_here, "list_models", "Models", "ModelName") == []
+    assert aws_here.client("scheduler").list_schedules()["Schedules"] == []
 
 
-def test_what_aws_has_not_heard_of_yet_is_asked_for_again(aws, tmp_path):
-    put_bucket(aws)
-    aws.fail(
+def test_what_aws_has_not_heard_of_yet_is_asked_for_again(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.fail(
         "CreateEndpointConfig", "ValidationException", "Could not find model 'arn:..'.", times=2
     )
-    aws.fail("CreateEndpoint", "ValidationException", "Could not find endpoint configuration 'x'.")
-    done = deploy(aws, write_deployment(tmp_path))
+    aws_here.fail(
+        "CreateEndpoint", "ValidationException", "Could not find endpoint configuration 'x'."
+    )
+    done = deploy(write_deployment(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert len(aws.calls("CreateEndpointConfig")) == 3
+    assert len(aws_here.calls("CreateEndpointConfig")) == 3
 
 
-def test_somebody_elses_endpoint_is_left_alone(aws, tmp_path):
-    put_bucket(aws)
+def test_somebody_elses_endpoint_is_left_alone(aws_here, tmp_path):
+    put_bucket(aws_here)
     path = write_deployment(tmp_path)
-    assert deploy(aws, path).returncode == 0
-    client = aws.client("sagemaker")
+    assert deploy(path).returncode == 0
+    client = aws_here.client("sagemaker")
     arn = client.describe_endpoint(EndpointName="dogs")["EndpointArn"]
     client.delete_tags(ResourceArn=arn, TagKeys=["kennel:name"])
-    aws.forget()
-    done = deploy(aws, path, "--instance-type", "ml.m5.xlarge")
+    aws_here.forget()
+    done = deploy(path, "--instance-type", "ml.m5.xlarge")
     assert done.returncode == 2
     assert "kennel did not make it" in done.stderr
-    assert not {"UpdateEndpoint", "DeleteEndpoint"} & {one.operation for one in aws.seen}
+    assert not {"UpdateEndpoint", "DeleteEndpoint"} & {one.operation for one in aws_here.seen}
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "manifest"])
@@ -204,26 +209,26 @@ def test_a_damaged_bundle_is_not_uploaded(aws_here, tmp_path, capsys, damage):
     assert aws_here.seen == []
 
 
-def test_the_image_is_the_one_that_was_pushed_last(aws, tmp_path):
-    put_bucket(aws)
+def test_the_image_is_the_one_that_was_pushed_last(aws_here, tmp_path):
+    put_bucket(aws_here)
     path = write_deployment(tmp_path)
     path.write_text(path.read_text().replace(f'image = "{IMAGE}"\n', ""))
-    missing = deploy(aws, path)
+    missing = deploy(path)
     assert missing.returncode == 1
     assert "./build_and_push.sh serve-cpu" in missing.stderr
     digest = "sha256:" + "1f" * 32
     details = {"imageDigest": digest, "imageTags": ["latest"], "imageSizeInBytes": 1000}
-    aws.answer("DescribeImages", {"imageDetails": [details]})
-    assert deploy(aws, path).returncode == 0
+    aws_here.answer("DescribeImages", {"imageDetails": [details]})
+    assert deploy(path).returncode == 0
     registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-    (model,) = aws.calls("CreateModel")
+    (model,) = aws_here.calls("CreateModel")
     assert model["PrimaryContainer"]["Image"] == f"{registry}/kennel-serve-cpu@{digest}"
 
     def denied(_):
         raise Refusal("AccessDeniedException", "not authorized to perform: ecr:DescribeImages")
 
-    aws.answer("DescribeImages", denied)
-    shown = json.loads(aws.kennel("deploy", path, "--show").stdout)
+    aws_here.answer("DescribeImages", denied)
+    shown = json.loads(typed("deploy", path, "--show").stdout)
     assert shown[1]["parameters"]["PrimaryContainer"]["Image"].endswith("kennel-serve-cpu:latest")
 
 
@@ -234,63 +239,63 @@ def test_the_image_is_the_one_that_was_pushed_last(aws, tmp_path):
         ({"imageSizeInBytes": 11 * 1024**3}, "a serverless endpoint takes 10"),
     ],
 )
-def test_an_image_that_sagemaker_would_refuse_is_refused_before(aws, tmp_path, details, words):
+def test_an_image_that_sagemaker_would_refuse_is_refused_before(aws_here, tmp_path, details, words):
     path = write_deployment(tmp_path, top='kind = "serverless"')
     path.write_text(path.read_text().replace(f'image = "{IMAGE}"\n', ""))
     digest = "sha256:" + "1f" * 32
-    aws.answer("DescribeImages", {"imageDetails": [{"imageDigest": digest, **details}]})
-    done = deploy(aws, path)
+    aws_here.answer("DescribeImages", {"imageDetails": [{"imageDigest": digest, **details}]})
+    done = deploy(path)
     assert done.returncode == 1
     assert words in done.stderr
 
 
-def test_ctrl_c_says_that_it_goes_on_and_the_same_command_does(aws, tmp_path):
-    put_bucket(aws)
-    aws.stages("DescribeEndpoint", {"EndpointStatus": "Creating"})
+def test_ctrl_c_says_that_it_goes_on_and_the_same_command_does(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"})
     path = write_deployment(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "control", "deploy", str(path), "--yes"],
-        env={**aws.environment, "KENNEL_POLL_SECONDS": "0.05"},
+        env={**aws_here.environment, "KENNEL_POLL_SECONDS": "0.05"},
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not aws.calls("CreateEndpoint") and time.monotonic() < deadline:
+    while not aws_here.calls("CreateEndpoint") and time.monotonic() < deadline:
         time.sleep(0.02)
-    while not aws.calls("DescribeEndpoint")[1:] and time.monotonic() < deadline:
+    while not aws_here.calls("DescribeEndpoint")[1:] and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"`kennel deploy {path}` looks again" in said
     assert "`kennel cleanup dogs` removes it" in said
-    assert aws.calls("DeleteEndpoint") == []
-    aws.stages(
+    assert aws_here.calls("DeleteEndpoint") == []
+    aws_here.stages(
         "DescribeEndpoint", {"EndpointStatus": "Creating"}, {"EndpointStatus": "Creating"}, {}
     )
-    again = aws.kennel("deploy", path)
+    again = typed("deploy", path)
     assert again.returncode == 0, again.stderr
     assert "being made already" in again.stdout
-    assert len(aws.calls("CreateEndpoint")) == 1
+    assert len(aws_here.calls("CreateEndpoint")) == 1
 
 
-def test_a_model_in_s3_is_taken_as_it_is(aws, tmp_path):
-    done = deploy(aws, write_deployment(tmp_path, bundle=f"s3://{BUCKET}/theirs/model.tar.gz"))
+def test_a_model_in_s3_is_taken_as_it_is(aws_here, tmp_path):
+    done = deploy(write_deployment(tmp_path, bundle=f"s3://{BUCKET}/theirs/model.tar.gz"))
     assert done.returncode == 0, done.stderr
-    assert aws.calls("PutObject") == []
-    (model,) = aws.calls("CreateModel")
+    assert aws_here.calls("PutObject") == []
+    (model,) = aws_here.calls("CreateModel")
     assert model["PrimaryContainer"]["ModelDataUrl"] == f"s3://{BUCKET}/theirs/model.tar.gz"
 
 
-def test_an_archive_is_uploaded_as_it_is(aws, tmp_path):
-    s3 = put_bucket(aws)
+def test_an_archive_is_uploaded_as_it_is(aws_here, tmp_path):
+    s3 = put_bucket(aws_here)
     folder = fixed_bundle(tmp_path / "inside")
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         for path in folder.iterdir():
             tar.add(path, path.name)
-    assert deploy(aws, write_deployment(tmp_path, bundle="model.tar.gz")).returncode == 0
+    assert deploy(write_deployment(tmp_path, bundle="model.tar.gz")).returncode == 0
     (key,) = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     sent = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     assert sent == (tmp_path / "model.tar.gz").read_bytes()

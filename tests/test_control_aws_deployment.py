@@ -46,7 +46,7 @@ def test_variants_take_from_aws_what_they_leave_out(tmp_path):
         '[[variants]]\nname = "a"\nbundle = "x"\nweight = 9\n'
         '[[variants]]\nname = "b"\nbundle = "s3://b/m.tar.gz"\ninstance_type = "ml.c5.xlarge"\n'
     )
-    path = write_deployment(tmp_path, more, bundle=None, aws="instance_count = 2")
+    path = write_deployment(tmp_path, more, bundle=None, place="instance_count = 2")
     a, b = read_deployment(path).variants
     assert (a.weight, a.instance_type, a.instance_count) == (9.0, "ml.m5.large", 2)
     assert (b.weight, b.instance_type, b.bundle) == (1.0, "ml.c5.xlarge", S3Uri("b", "m.tar.gz"))
@@ -95,7 +95,7 @@ def test_the_command_line_comes_before_the_file(tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(tmp_path, top, aws, more, words):
-    path = write_deployment(tmp_path, more, top=top, aws=aws)
+    path = write_deployment(tmp_path, more, top=top, place=aws)
     with pytest.raises(SpecError) as caught:
         read_deployment(path)
     assert words in str(caught.value)
@@ -182,14 +182,14 @@ def test_the_host_image_fits_the_cuda_in_the_container(instance_type, cuda, expe
     ],
 )
 def test_machines_and_images_that_cannot_work_together_are_refused(tmp_path, aws, words):
-    path = write_deployment(tmp_path, aws=aws)
+    path = write_deployment(tmp_path, place=aws)
     path.write_text(path.read_text().replace(f'image = "{IMAGE}"\n', ""))
     with pytest.raises(SpecError, match=re.escape(words)):
         read_deployment(path)
 
 
 def test_the_cpu_image_is_not_put_on_a_gpu_nor_the_other_way_round(tmp_path):
-    path = write_deployment(tmp_path, aws='instance_type = "ml.g5.xlarge"')
+    path = write_deployment(tmp_path, place='instance_type = "ml.g5.xlarge"')
     with pytest.raises(SpecError, match="leaves the GPU"):
         read_deployment(path)
     path.write_text(

@@ -72,7 +72,7 @@ def test_the_update_of_an_example_is_the_one_that_was_reviewed(tmp_path):
     ],
 )
 def test_every_option_makes_requests_that_aws_takes(tmp_path, aws, more):
-    plan = plan_of(write_deployment(tmp_path, more, aws=aws))
+    plan = plan_of(write_deployment(tmp_path, more, place=aws))
     for is_update in (False, True):
         for call in plan.calls(is_update=is_update):
             one = call.to_json()

@@ -73,13 +73,7 @@ def check_alarms(account: Account, spec: DeploymentSpec) -> None:
     names = list(spec.update.alarms)
     if not names:
         return
-    call = Call(service="cloudwatch", operation="DescribeAlarms", parameters={"AlarmNames": names})
-    answer = account.send(call, "the alarms of the update")
-    found = [
-        str(one["AlarmName"])
-        for kind in ("MetricAlarms", "CompositeAlarms")
-        for one in answer.get(kind, ())
-    ]
+    found = _described(account, names)
     if missing := [name for name in names if name not in found]:
         raise SpecError(
             f"{spec.path}: update.alarms: {', '.join(map(repr, missing))} does not exist in "
@@ -130,7 +124,17 @@ def ringing(account: Account, spec: DeploymentSpec) -> list[str]:
     names = alarm_names(spec)
     if not names:
         return []
-    parameters: Request = {"AlarmNames": names, "StateValue": "ALARM"}
+    found = _described(account, names)
+    return [name for name, state in found.items() if state == "ALARM"]
+
+
+def _described(account: Account, names: list[str]) -> dict[str, str]:
+    """Alarm -> OK, ALARM or INSUFFICIENT_DATA, of those that exist."""
+    parameters: Request = {"AlarmNames": names, "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
     call = Call(service="cloudwatch", operation="DescribeAlarms", parameters=parameters)
     answer = account.send(call, "the alarms of the update")
-    return [str(one["AlarmName"]) for one in answer.get("MetricAlarms", ())]
+    return {
+        str(one["AlarmName"]): str(one.get("StateValue", ""))
+        for kind in ("MetricAlarms", "CompositeAlarms")
+        for one in answer.get(kind, ())
+    }
