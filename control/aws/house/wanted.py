@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from control.aws.ec2.ec2_place import read_ec2_place
 from control.aws.endpoint.deployment import DeploymentSpec, read_deployment
 from control.aws.endpoint.host_image import image_of
 from control.aws_place import AwsPlace
 from control.job_spec import read_job_file
 from control.s3 import Source
-from control.toml_file import read_toml, table_in
+from control.toml_file import read_toml
 from control.tuning_file import read_tuning
 
 Use = Literal["training", "spot training", "endpoint", "transform", "ec2", "spot ec2"]
@@ -44,10 +43,10 @@ def read_wanted(path: Path) -> Wanted:
         return _of_tuning(path)
     if {"kind", "bundle", "variants", "serverless", "multi_model", "transform"} & data.keys():
         return _of_deployment(read_deployment(path))
-    wanted = _of_place(read_job_file(path).aws)
+    job = read_job_file(path)
+    wanted, place = _of_place(job.aws), job.ec2
     if "ec2" not in data:
         return wanted
-    place = read_ec2_place(path, table_in(path, data, "ec2"))
     use: Use = "spot ec2" if place.spot else "ec2"
     return replace(
         wanted,
