@@ -82,9 +82,9 @@ def wish_of_person(what: str, to: TextIO) -> Wish:
     """
     if not sys.stdin.isatty():
         return "detach"
-    say(f"\n{what}: s stops it, d lets it go on in AWS, Enter looks on [s/d/Enter] ", to=to)
     try:
+        say(f"\n{what}: s stops it, d lets it go on in AWS, Enter looks on [s/d/Enter] ", to=to)
         answer = sys.stdin.readline()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # typed again, instead of an answer
         return "detach"
     return WISHES.get(answer.strip().lower(), "go on") if answer else "detach"
