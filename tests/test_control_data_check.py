@@ -3,11 +3,16 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from kinds import encode, rotated, scene
 from PIL import Image
+from serving import REPOSITORY
 from test_control_data_layout import as_training_sees
 
 from contract.errors import ChannelError
@@ -100,7 +105,7 @@ def test_a_copy_in_another_split_is_a_leak_however_it_was_saved(copy, dogs, caps
     (leak,) = told["findings"]
     assert code == 1
     assert leak["groups"] == [["test/husky/copy.jpg", "train/husky/3.jpg"]]
-    assert leak["text"] == "1 of 13 test pictures are in train, too"
+    assert leak["text"] == "1 of 13 test pictures are in train"
     assert checked(capsys, dogs, "--allow", "leak")[0] == 0
 
 
@@ -235,7 +240,7 @@ def test_the_text_says_the_leak_first_and_the_next_command_last(dogs, capsys):
     assert main(["data", "check", str(dogs)]) == 1
     lines = capsys.readouterr().out.splitlines()
     errors = [line for line in lines if line.startswith("ERROR")]
-    assert errors == ["ERROR: leak: 1 of 13 test pictures are in train, too"]
+    assert errors == ["ERROR: leak: 1 of 13 test pictures are in train"]
     assert lines[-1] == "next:    --page check.html shows the pictures; -o json names all of them"
 
 
@@ -251,3 +256,48 @@ def test_impossible_checks_are_refused_in_one_line(words, line, dogs, capsys, mo
     monkeypatch.chdir(dogs.parent)
     assert main(["data", "check", *words]) == 2
     assert line in capsys.readouterr().err
+
+
+def test_a_prefix_in_s3_is_downloaded_and_checked(aws_here, dogs, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(dogs / "train/husky/3.jpg", dogs / "test/husky/copy.jpg")
+    assert main(["data", "push", str(dogs), "s3://pets-1/d", "--create-bucket"]) == 0
+    capsys.readouterr()
+    code = main(["data", "check", "s3://pets-1/d", "-o", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["pictures"], told["folder"]) == (1, 61, "s3://pets-1/d")
+    assert found(told)["leak"]["groups"] == [["test/husky/copy.jpg", "train/husky/3.jpg"]]
+    assert "other" not in found(told)  # the manifest of the push is none
+
+
+def test_processes_end_with_the_one_that_started_them(dogs):
+    """Killed so that it can tell nobody."""
+    for number in range(400):
+        shutil.copy(dogs / "train/husky/3.jpg", dogs / f"train/husky/more{number}.jpg")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "control", "data", "check", str(dogs), "--processes", "2"],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+    deadline = time.monotonic() + 60
+    workers: list[str] = []
+    while len(workers) < 3 and child.poll() is None and time.monotonic() < deadline:
+        workers = children.read_text().split()  # one more counts what the others share
+        time.sleep(0.002)
+    child.kill()
+    child.wait(60)
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(workers) == 3
+    assert not any(map(is_running, workers))
+
+
+def is_running(pid: str) -> bool:
+    """False for one that has ended, even when nobody has asked how."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

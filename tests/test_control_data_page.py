@@ -56,7 +56,7 @@ def test_the_page_holds_all_that_it_shows_and_nothing_runs_in_it(page):
 
 def test_the_page_says_what_was_found(page):
     words = words_of(page.read_text())
-    assert "2 of 11 test pictures are in train, too" in words
+    assert "2 of 11 test pictures are in train" in words
     assert "The same picture in two splits" in words
     assert "The same file" in words
     assert "gradients differ" in words

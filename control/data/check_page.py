@@ -33,6 +33,8 @@ _STYLE = """
 .group figcaption b{color:var(--text)}
 .group p{margin:0 0 8px;font-size:13px;color:var(--muted)}
 .bad{color:var(--wrong);font-weight:600}
+.kinds td:nth-child(-n+2){min-width:0;white-space:nowrap}
+.kinds a{color:var(--accent)}
 @media(max-width:640px){.groups{grid-template-columns:1fr}}
 """
 
@@ -94,7 +96,7 @@ def _findings(findings: Sequence[Finding]) -> str:
         for one in findings
     )
     head = "<thead><tr><th>weight</th><th>kind</th><th>what</th></tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll"><table class="kinds">{head}<tbody>{rows}</tbody></table></div>'
 
 
 def _linked(finding: Finding) -> str:

@@ -14,7 +14,7 @@ def troubles_of_groups(gallery: Gallery, groups: Sequence[Sequence[int]]) -> Ite
     leaks = [group for group in read if len({one.split for one in group}) > 1]
     if leaks:
         parts = [
-            f"{count:,} of {total:,} {split} pictures are in {other}, too"
+            f"{count:,} of {total:,} {split} pictures are in {other}"
             for (split, other), (count, total) in overlap(gallery, groups).items()
         ]
         yield _grouped("leak", ", ".join(parts), leaks)
