@@ -29,7 +29,8 @@ def draw(results: Results, path: Path) -> None:
         rows = rows[::-1]
         colours = [OURS_COLOUR if is_ours else PEER_COLOUR for _, _, is_ours in rows]
         drawn = axes.barh([name for name, _, _ in rows], [v for _, v, _ in rows], color=colours)
-        axes.bar_label(drawn, fmt="%.3g s", padding=3, fontsize=8)
+        labels = [f"{seconds:,.{0 if seconds >= 10 else 1}f} s" for _, seconds, _ in rows]
+        axes.bar_label(drawn, labels, padding=3, fontsize=8)
         axes.set_title(title, fontsize=9)
         axes.margins(x=0.25)
         axes.set_xticks([])
