@@ -7,6 +7,7 @@ from typing import Literal
 
 from control.aws.endpoint.deployment import DeploymentSpec, read_deployment
 from control.aws.endpoint.host_image import image_of
+from control.aws.endpoint.payload import MOST_BYTES, Answering
 from control.aws_place import AwsPlace
 from control.job_spec import read_job_file
 from control.s3 import Source
@@ -105,7 +106,9 @@ def _of_deployment(spec: DeploymentSpec) -> Wanted:
 
 
 def _payload_mb(spec: DeploymentSpec) -> int:
-    """Source: SageMaker API reference, InvokeEndpoint; developer guide, on each kind."""
     if spec.transform:
         return int(spec.transform.max_payload_mb)
-    return {"serverless": 4, "asynchronous": 1024}.get(spec.kind, 6)
+    kind: Answering = "real-time"
+    if spec.kind in ("serverless", "asynchronous"):
+        kind = spec.kind
+    return MOST_BYTES[kind] // 1024**2
