@@ -40,10 +40,7 @@ def deploy_model(arguments: argparse.Namespace) -> int:
             done = deploy(work, is_update=arguments.update)
     except KeyboardInterrupt:
         say("", to=sys.stderr)
-        complain(
-            f"stopped waiting; endpoint {spec.name} goes on in AWS: `{work.follower.look_again}` "
-            f"looks again, `kennel cleanup {spec.name}` removes it"
-        )
+        complain(_stopped(work))
         return INTERRUPTED
     if arguments.output == "json":
         say_json(
@@ -82,6 +79,16 @@ def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
         lines.append(f"         kennel deploy {spec.path} --roll-back")
     lines.append(f"         kennel cleanup {spec.name}")
     return lines
+
+
+def _stopped(work: Work) -> str:
+    name, again = work.plan.spec.name, work.follower.look_again
+    if not work.is_under_way:
+        return f"stopped before endpoint {name} was touched: `{again}` goes on"
+    return (
+        f"stopped waiting; endpoint {name} goes on in AWS: `{again}` looks again, "
+        f"`kennel cleanup {name}` removes it"
+    )
 
 
 def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:

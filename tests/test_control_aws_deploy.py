@@ -2,17 +2,11 @@
 
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 
 import pytest
 from aws_front import ACCOUNT, REGION, Refusal
 from endpoints import BUCKET, IMAGE, fixed_bundle, put_bucket, put_log, typed, write_deployment
-from serving import REPOSITORY
 
 from control.cli import main
 
@@ -247,38 +241,6 @@ def test_an_image_that_sagemaker_would_refuse_is_refused_before(aws_here, tmp_pa
     done = deploy(path)
     assert done.returncode == 1
     assert words in done.stderr
-
-
-def test_ctrl_c_says_that_it_goes_on_and_the_same_command_does(aws_here, tmp_path):
-    put_bucket(aws_here)
-    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"})
-    path = write_deployment(tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "control", "deploy", str(path), "--yes"],
-        env={**aws_here.environment, "KENNEL_POLL_SECONDS": "0.05"},
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not aws_here.calls("CreateEndpoint") and time.monotonic() < deadline:
-        time.sleep(0.02)
-    while not aws_here.calls("DescribeEndpoint")[1:] and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert f"`kennel deploy {path}` looks again" in said
-    assert "`kennel cleanup dogs` removes it" in said
-    assert aws_here.calls("DeleteEndpoint") == []
-    aws_here.stages(
-        "DescribeEndpoint", {"EndpointStatus": "Creating"}, {"EndpointStatus": "Creating"}, {}
-    )
-    again = typed("deploy", path)
-    assert again.returncode == 0, again.stderr
-    assert "being made already" in again.stdout
-    assert len(aws_here.calls("CreateEndpoint")) == 1
 
 
 def test_a_model_in_s3_is_taken_as_it_is(aws_here, tmp_path):

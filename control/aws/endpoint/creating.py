@@ -55,6 +55,7 @@ def _make_endpoint(work: Work) -> None:
         set_expiry(work.account, plan.expiry, f"the scheduled deletion of {name}")
         work.undo_later(end_expiry_call("endpoint", name))
     work.patiently(plan.create, f"endpoint {name}")
+    work.is_under_way = True
     work.undo_later(sagemaker_call("DeleteEndpoint", EndpointName=name))
     say(f"status:  {name} is being made; a few minutes", to=work.echo)
 

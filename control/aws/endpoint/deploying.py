@@ -109,6 +109,7 @@ def _planned(work: Work) -> str:
 
 def _go_on(work: Work) -> Deployed:
     """An earlier command began; this one waits for the rest, and then looks for differences."""
+    work.is_under_way = True
     say(f"status:  {work.plan.spec.name} is being made already", to=work.echo)
     answer = finish_creating(work)
     done = update(work, answer)
@@ -120,6 +121,7 @@ def _settled(work: Work, current: Described, *, may_be_broken: bool = False) -> 
     """Wait for whatever goes on. Raises HostError: the endpoint can only be deleted."""
     spec = work.plan.spec
     if current["EndpointStatus"] not in SETTLED:
+        work.is_under_way = True
         say(f"note:    {spec.name} is being changed already", to=work.echo)
         current = work.follower.until_settled(work.limit_seconds + spec.update.seconds)
     if current["EndpointStatus"] != "InService" and not may_be_broken:

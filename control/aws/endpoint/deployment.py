@@ -22,6 +22,7 @@ from control.aws.endpoint.transform_spec import TransformSpec, transform_in
 from control.aws.endpoint.update_policy import UpdatePolicy, update_policy_in
 from control.aws.endpoint.variant import Variant, bundle_in, variants_in
 from control.aws.scaling.policy import ScalingSpec, scaling_in
+from control.bundle_source import find_bundle
 from control.job_spec import NAME_PATTERN, name_from
 from control.toml_file import read_toml, table_in, text_in
 
@@ -61,14 +62,14 @@ class DeploymentOverrides:
     """What the command line says on top of the file."""
 
     name: str | None = None
-    bundle: str | None = None  # a path from the current folder, or s3://...
+    bundle: str | None = None  # what find_bundle takes, from the current folder, or s3://...
     instance_type: str | None = None
     instance_count: int | None = None
     ttl_hours: float | None = None
 
 
 def read_deployment(path: Path, overrides: DeploymentOverrides | None = None) -> DeploymentSpec:
-    """Read and check a deployment; nothing is asked of AWS. Raises SpecError."""
+    """Read and check a deployment; nothing is asked of AWS. Raises SpecError, UsageError."""
     data = _overridden(read_toml(path, "deployment"), overrides or DeploymentOverrides())
     top = Fields(path, "", data).known((*PLAIN, *TABLES))
     kind: Any = top.one_of("kind", KINDS, "real-time")
@@ -98,7 +99,7 @@ def _overridden(data: dict[str, Any], overrides: DeploymentOverrides) -> dict[st
         raise SpecError("--bundle: the file has [[variants]]: change the bundle of one there")
     bundle = overrides.bundle
     if bundle is not None and not bundle.startswith("s3://"):
-        bundle = str(Path(bundle).absolute())
+        bundle = str(find_bundle(Path(bundle)).absolute())
     plain = {"name": overrides.name, "bundle": bundle, "ttl_hours": overrides.ttl_hours}
     machines = {
         "instance_type": overrides.instance_type,

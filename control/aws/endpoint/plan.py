@@ -1,7 +1,7 @@
 """EndpointPlan: every request of a deployment, in the order in which they are sent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
 from control.aws.scaling.requests import scaling_calls
 from control.s3 import S3Uri
+
+BOTH = "while traffic moves, the old machines are billed, too"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +99,23 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     )
 
 
-def costs_of(spec: DeploymentSpec) -> list[Cost]:
+def costs_of(spec: DeploymentSpec, *, is_update: bool = False) -> list[Cost]:
     """What is billed while the endpoint lives."""
+    note = BOTH if is_update else ""
     hours = spec.ttl_hours or None
     if spec.serverless:
         return [_serverless_cost(spec.name, spec.serverless, hours)]
     return [
-        instances(
-            max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
-            one.instance_type,
-            "hosting",
-            f"endpoint {spec.name}, variant {one.name}" + (", scaled out" if spec.scaling else ""),
-            hours,
+        replace(
+            instances(
+                max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
+                one.instance_type,
+                "hosting",
+                f"endpoint {spec.name}, variant {one.name}"
+                + (", scaled out" if spec.scaling else ""),
+                hours,
+            ),
+            note=note,
         )
         for one in spec.variants
     ]

@@ -50,6 +50,7 @@ def update(work: Work, current: Described) -> Updated:
     change: Change = "unchanged"
     if _weights_now(current) != {one.name: one.weight for one in spec.variants}:
         work.account.send(weights_call(spec), f"the weights of {spec.name}")
+        work.is_under_way = True
         current, change = work.follower.until_settled(work.limit_seconds), "weights"
     expires = move_expiry(work, current) if is_other_ttl else expiry_of(tags)
     if plan.scaling:
@@ -105,6 +106,7 @@ def take_over(work: Work, current: Described, call: Call, tags: Mapping[str, str
     spec, before = work.plan.spec, current["EndpointConfigName"]
     wanted = call.parameters["EndpointConfigName"]
     work.patiently(call, f"endpoint {spec.name}")
+    work.is_under_way = True
     tag(work, current, {PREVIOUS: before})
     answer = work.follower.until_settled(work.limit_seconds + spec.update.seconds)
     if answer["EndpointStatus"] == "InService" and answer["EndpointConfigName"] == wanted:
@@ -136,7 +138,7 @@ def _replace(work: Work, current: Described, tags: Mapping[str, str]) -> Describ
             f"{spec.path}: update: traffic is shifted between variants of the same names only; "
             f"{spec.name} has {', '.join(old)}: leave [update] out for this change"
         )
-    agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
+    agree(costs_of(spec, is_update=True), is_yes=work.is_yes, to=work.echo)
     work.make_parts()
     work.make_alarms(is_undone=False)
     call = plan.update

@@ -32,6 +32,7 @@ class Work:
     echo: TextIO
     is_yes: bool = False
     is_kept: bool = False  # what was made stays when it fails
+    is_under_way: bool = field(default=False, init=False)  # AWS goes on without us
     _undo: list[Call] = field(default_factory=list, init=False)
 
     @property
