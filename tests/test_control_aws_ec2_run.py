@@ -93,7 +93,7 @@ def started(aws, here, *words):
         yield process
     finally:
         process.kill()
-        process.wait(WAIT_SECONDS)
+        process.communicate(timeout=WAIT_SECONDS)
 
 
 def test_a_job_is_started_followed_and_fetched(aws_here, here, capsys):

@@ -130,7 +130,7 @@ def test_lines_without_an_epoch_are_no_curve():
 def test_curves_are_those_that_real_training_wrote(pictures, tmp_path):
     code, output = run_job(flags(pictures, tmp_path, epochs="3"))
     assert code == 0, output
-    with (tmp_path / "output" / "data" / "metrics.csv").open(newline="") as file:
+    with (tmp_path / "output" / "metrics.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     rows = epoch_rows(output.splitlines())
     assert [row["epoch"] for row in rows] == [1, 2, 3]

@@ -17,7 +17,7 @@ objective = "validation:loss"
 max_jobs = 3
 max_parallel_jobs = 2
 [ranges]
-lr = { min = 0.001, max = 0.1 }
+lr = {{ min = 0.001, max = 0.1 }}
 batch-size = [32, 64]
 [aws]
 image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/kennel-train:1"
