@@ -46,6 +46,9 @@ def test_apply_registers_every_variant_and_again_changes_it(aws_here, capsys):
         "endpoint/dogs/variant/new": (2, 3),
     }
     assert len(policies_of(aws_here)) == 2
+    # AWS takes tags with a new target only.
+    tagged = ["Tags" in one for one in aws_here.calls("RegisterScalableTarget")]
+    assert tagged == [True, True, False, False]
     assert capsys.readouterr().out.splitlines()[-1] == "next:    kennel scale show dogs"
 
 

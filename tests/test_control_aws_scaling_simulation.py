@@ -23,7 +23,7 @@ POLICIES = st.builds(
     minimum=st.integers(1, 2),
     maximum=st.integers(2, 6),
     target=st.integers(20, 200).map(float),
-    scale_in_cooldown_seconds=st.integers(0, 900),
+    scale_in_cooldown_seconds=st.integers(0, 3600),
     scale_out_cooldown_seconds=st.integers(0, 900),
 )
 MACHINES = st.builds(

@@ -6,19 +6,20 @@ from typing import Any
 
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.scaling.requests import ANSWERED_ARN, describing_calls, undo_calls
+from control.aws.scaling.requests import ANSWERED_ARN, describing_calls, registered_call, undo_calls
 
 
 def apply_scaling(account: Account, calls: Sequence[Call], doing: str = "scaling") -> None:
     """Send what `scaling_calls` made; again, it changes what is there. Raises AwsError.
 
-    The alarm that wakes an endpoint gets the ARN that AWS answered for the policy before it.
+    The alarm that wakes an endpoint gets the ARN that AWS answered for the policy before it. What
+    is registered already keeps its tags: AWS takes tags when it registers, and not later.
     """
     arn = ""
     for call in calls:
         # What is deleted need not be there.
         ask = account.find if call.operation.startswith("Delete") else account.send
-        answer = ask(_with_arn(call, arn), doing) or {}
+        answer = ask(_with_arn(_untagged(account, call, doing), arn), doing) or {}
         arn = answer.get("PolicyARN", arn)
 
 
@@ -52,6 +53,17 @@ def read_scaling(account: Account, endpoint: str, variant: str, kind: str) -> Sc
         policies=tuple(account.send(policies, doing).get("ScalingPolicies", [])),
         activities=tuple(account.send(activities, doing).get("ScalingActivities", [])),
     )
+
+
+def _untagged(account: Account, call: Call, doing: str) -> Call:
+    """Without tags where the target is registered already; any other call as it is."""
+    if call.operation != "RegisterScalableTarget":
+        return call
+    target = call.parameters
+    found = account.send(registered_call(target["ResourceId"], target["ScalableDimension"]), doing)
+    if not found.get("ScalableTargets"):
+        return call
+    return replace(call, parameters={key: target[key] for key in target if key != "Tags"})
 
 
 def _with_arn(call: Call, arn: str) -> Call:

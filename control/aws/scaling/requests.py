@@ -76,13 +76,8 @@ def undo_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
 def describing_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
     """Target, policies and recent activities of one variant, in this order."""
     target = target_of(endpoint, variant, kind)
-    one = {
-        "ServiceNamespace": NAMESPACE,
-        "ResourceIds": [target["ResourceId"]],
-        "ScalableDimension": target["ScalableDimension"],
-    }
     return [
-        _call("DescribeScalableTargets", one),
+        registered_call(target["ResourceId"], target["ScalableDimension"]),
         _call("DescribeScalingPolicies", target),
         _call("DescribeScalingActivities", {**target, "MaxResults": 10}),
     ]
@@ -96,6 +91,16 @@ def _sleepless(endpoint: str, variant: str) -> list[Call]:
         _call("DeleteScalingPolicy", {"PolicyName": WAKING, **target}),
         Call(service="cloudwatch", operation="DeleteAlarms", parameters=alarms),
     ]
+
+
+def registered_call(resource: str, dimension: str) -> Call:
+    """Asks whether one variant is registered."""
+    one = {
+        "ServiceNamespace": NAMESPACE,
+        "ResourceIds": [resource],
+        "ScalableDimension": dimension,
+    }
+    return _call("DescribeScalableTargets", one)
 
 
 def target_of(endpoint: str, variant: str, kind: str) -> Request:
