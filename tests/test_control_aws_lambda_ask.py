@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aws_front import ACCOUNT, Aws, Refusal, Reply
+from lambda_account import make_role
 from lambdas import function
 from plans import check_plan, validate
 from serving import colour_bundle, picture, server
@@ -22,8 +23,7 @@ REPORT = (
 @pytest.fixture
 def account(aws: Aws) -> Aws:
     """Somebody whose function is there."""
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    aws.client("iam").create_role(RoleName="kennel-lambda", AssumeRolePolicyDocument=trust)
+    make_role(aws)
     result = aws.kennel("lambda", "deploy", "dogs", "--endpoint", "dogs", "--url")
     assert result.returncode == 0, result.stderr
     aws.forget()

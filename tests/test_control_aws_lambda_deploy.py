@@ -1,62 +1,22 @@
 """`kennel lambda deploy`: the function becomes what was typed, whatever was there before."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from itertools import chain, repeat
 
 import pytest
 from aws_front import ACCOUNT, REGION, Aws
+from lambda_account import DEPLOY, ROLE, changes, done, make_role, provisioning
 from plans import check_plan
 from serving import REPOSITORY
 
 from control.aws.lambdas.archive import build_archive, sha256_of
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/kennel-lambda"
-DEPLOY = ("lambda", "deploy", "dogs", "--endpoint", "Dogs-1")
-LOOKS = ("Get", "List", "Describe")
-UNREADY = "The role defined for the function cannot be assumed by Lambda."
-
 
 @pytest.fixture
 def account(aws: Aws) -> Aws:
     """Somebody who has the role already."""
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    aws.client("iam").create_role(RoleName="kennel-lambda", AssumeRolePolicyDocument=trust)
-    aws.forget()
-    return aws
-
-
-def provisioning(aws: Aws, *states: str) -> None:
-    """Provisioned concurrency passes these states; moto has none of it."""
-    following = chain(states, repeat(states[-1]))
-
-    def answer(_parameters):
-        status = next(following)
-        return {
-            "RequestedProvisionedConcurrentExecutions": 2,
-            "Status": status,
-            "StatusReason": "why",
-        }
-
-    aws.answer("PutProvisionedConcurrencyConfig", {"Status": "IN_PROGRESS"})
-    aws.answer("GetProvisionedConcurrencyConfig", answer)
-    aws.answer("DeleteProvisionedConcurrencyConfig", {})
-
-
-def changes(aws: Aws) -> list[str]:
-    """What was asked for, in order, without the looks."""
-    return [one.operation for one in aws.seen if not one.operation.startswith(LOOKS)]
-
-
-def done(aws: Aws, *words: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    aws.forget()
-    result = aws.kennel(*words)
-    assert result.returncode == code, result.stderr + result.stdout
-    return result
+    return make_role(aws)
 
 
 def test_what_is_shown_needs_no_account_and_is_what_is_sent(account):
@@ -205,22 +165,6 @@ def test_provisioned_concurrency_is_priced_agreed_to_and_waited_for(account):
     assert "AWS says: why" in failed.stderr
 
 
-def test_a_role_that_lambda_does_not_know_yet_is_waited_for(account):
-    account.fail("CreateFunction", "InvalidParameterValueException", UNREADY, times=3)
-    result = done(account, *DEPLOY)
-    assert "waiting up to 1 min" in result.stdout
-    assert len(account.calls("CreateFunction")) == 4
-
-
-def test_a_role_that_does_not_exist_is_told_at_once(aws):
-    started = time.monotonic()
-    result = done(aws, *DEPLOY, code=1)
-    assert "kennel iam create" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert len(aws.calls("CreateFunction")) == 1
-    assert time.monotonic() - started < 30
-
-
 def test_a_role_is_made_with_the_least_that_the_function_needs(aws):
     words = (*DEPLOY, "--create-role", "--allow-bucket", "my-dogs")
     check_plan("lambda_role", json.loads(done(aws, *words, "--show").stdout)[:2])
@@ -246,36 +190,6 @@ def test_a_role_is_made_with_the_least_that_the_function_needs(aws):
     assert "CreateRole" not in changes(aws)
 
 
-def test_a_function_of_somebody_else_is_left_alone(account):
-    client = account.client("lambda")
-    client.create_function(
-        FunctionName="dogs",
-        Runtime="python3.13",
-        Role=ROLE,
-        Handler="x.y",
-        Code={"ZipFile": b"theirs"},
-    )
-    for words in (DEPLOY, ("lambda", "delete", "dogs")):
-        result = done(account, *words, code=2)
-        assert "kennel did not make" in result.stderr
-        assert changes(account) == []
-
-
-def test_a_function_that_fails_says_why(account):
-    name = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:dogs"
-    state = {"State": "Failed", "StateReason": "The image is gone", "FunctionArn": name}
-    account.stages("GetFunction", {"Configuration": state, "Tags": {"kennel:name": "dogs"}})
-    result = done(account, *DEPLOY, code=1)
-    assert "The image is gone" in result.stderr
-
-
-def test_what_aws_denies_names_the_right_that_is_missing(account):
-    denied = "User: arn:aws:iam::1:user/x is not authorized to perform: lambda:CreateFunction"
-    account.fail("CreateFunction", "AccessDeniedException", denied, status=403)
-    result = done(account, *DEPLOY, code=1)
-    assert '"Action": "lambda:CreateFunction"' in result.stderr
-
-
 def test_a_deletion_is_scheduled_and_called_off(account):
     done(account, *DEPLOY, "--ttl-hours", 2)
     (schedule,) = account.client("scheduler").list_schedules()["Schedules"]
@@ -287,68 +201,3 @@ def test_a_deletion_is_scheduled_and_called_off(account):
     assert (
         "kennel:expires" not in account.client("lambda").get_function(FunctionName="dogs")["Tags"]
     )
-
-
-def test_ctrl_c_while_waiting_says_what_goes_on(account):
-    provisioning(account, "IN_PROGRESS")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "control", *DEPLOY, "--provisioned-concurrency", "2", "--yes"],
-        env={**account.environment, "KENNEL_POLL_SECONDS": "0.05"},
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(
-        one.operation == "GetProvisionedConcurrencyConfig" for one in account.seen
-    ):
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "kennel lambda delete dogs" in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("--public",), "add --url"),
-        (("--timeout-seconds", 5), "10 to 900"),
-        (("--log-days", 2), "1, 3, 5"),
-        (("--memory-mb", 64), "128"),
-        (("--allow-host", "https://example.org/"), "*.example.org"),
-        (("--allow-bucket", "s3://x"), "bucket's name"),
-        (("--allow-origin", "example.org"), "https://example.org"),
-        (("--provisioned-concurrency", 3, "--reserved-concurrency", 2), "at least 3"),
-        (("--with-role",), "kennel lambda delete"),
-        (("--endpoint", "a b"), "endpoint's name"),
-    ],
-)
-def test_impossible_wishes_are_refused_before_anything_is_asked(aws, words, expected):
-    result = done(aws, *DEPLOY, *words, code=2)
-    assert expected in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert not aws.seen
-
-
-def test_no_endpoint_and_no_name_are_refused(aws):
-    assert "--endpoint" in done(aws, "lambda", "deploy", "dogs", code=2).stderr
-    assert "64 letters" in done(aws, "lambda", "delete", "dogs/1", code=2).stderr
-
-
-def test_an_update_that_failed_is_told_and_then_tried_again(account):
-    done(account, *DEPLOY)
-    client = account.client("lambda")
-    found = client.get_function(FunctionName="dogs")
-    failed = {**found["Configuration"], "LastUpdateStatus": "Failed"}
-    failed["LastUpdateStatusReason"] = "Something internal"
-    account.stages("GetFunction", {}, {}, {"Configuration": failed})
-    result = done(account, *DEPLOY, "--memory-mb", 256, code=1)
-    assert "goes on as it was" in result.stderr
-    assert "Something internal" in result.stderr
-    account.stages("GetFunction", {"Configuration": failed}, {"Configuration": failed}, {})
-    done(account, *DEPLOY, "--memory-mb", 256)
-    updates = [one for one in changes(account) if one.startswith("Update")]
-    assert updates == ["UpdateFunctionCode", "UpdateFunctionConfiguration"]

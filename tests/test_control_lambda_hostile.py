@@ -252,10 +252,7 @@ def json_values() -> st.SearchStrategy[object]:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    ["body", "headers", "image", "url", "s3", "target", "isBase64Encoded", "http"]
-                    + ["httpMethod", "requestContext", "queryStringParameters", "method", "origin"]
-                ),
+                st.sampled_from(KEYS),
                 inner,
                 max_size=4,
             )

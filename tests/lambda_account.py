@@ -1,0 +1,48 @@
+"""For the tests of `kennel lambda`: somebody with a role, the command, and what it asked for."""
+
+import json
+import subprocess
+from itertools import chain, repeat
+
+from aws_front import ACCOUNT, Aws
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/kennel-lambda"
+DEPLOY = ("lambda", "deploy", "dogs", "--endpoint", "Dogs-1")
+LOOKS = ("Get", "List", "Describe")
+
+
+def make_role(aws: Aws) -> Aws:
+    """The account has the role already, one that kennel did not make."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    aws.client("iam").create_role(RoleName="kennel-lambda", AssumeRolePolicyDocument=trust)
+    aws.forget()
+    return aws
+
+
+def provisioning(aws: Aws, *states: str) -> None:
+    """Provisioned concurrency passes these states; moto has none of it."""
+    following = chain(states, repeat(states[-1]))
+
+    def answer(_parameters):
+        status = next(following)
+        return {
+            "RequestedProvisionedConcurrentExecutions": 2,
+            "Status": status,
+            "StatusReason": "why",
+        }
+
+    aws.answer("PutProvisionedConcurrencyConfig", {"Status": "IN_PROGRESS"})
+    aws.answer("GetProvisionedConcurrencyConfig", answer)
+    aws.answer("DeleteProvisionedConcurrencyConfig", {})
+
+
+def changes(aws: Aws) -> list[str]:
+    """What was asked for, in order, without the looks."""
+    return [one.operation for one in aws.seen if not one.operation.startswith(LOOKS)]
+
+
+def done(aws: Aws, *words: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    aws.forget()
+    result = aws.kennel(*words)
+    assert result.returncode == code, result.stderr + result.stdout
+    return result
