@@ -4,14 +4,16 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from plans import validate
+from plans import check_plan, validate
 from scaled import make_endpoint
-from serving import colour_bundle
+from serving import REPOSITORY, colour_bundle
 
 from contract.errors import RequestError
+from control.aws.prices import price_per_hour
 from control.aws.scaling.throughput import measure, usual_picture
 from control.cli import main
 
+JOBS = REPOSITORY / "jobs"
 POLICY = ("--max", "3", "--invocations-per-instance", "600")
 
 
@@ -70,6 +72,36 @@ def test_show_needs_no_aws_when_everything_is_said(monkeypatch, capsys):
     assert kennel("apply", "dogs", *POLICY, *words) == 0
     assert kennel("undo", "dogs", *words) == 0
     assert "DeregisterScalableTarget" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["dogs_endpoint", "dogs_async"])
+def test_the_example_files_scale_without_asking_aws(name, capsys):
+    assert kennel("apply", JOBS / f"{name}.toml", "--show") == 0
+    check_plan(f"scale_{name}", json.loads(capsys.readouterr().out))
+
+
+def test_flags_beat_the_file_and_the_other_metric_goes(capsys):
+    words = ("--max", "9", "--concurrent-requests-per-model", "4", "--show")
+    assert kennel("apply", JOBS / "dogs_endpoint.toml", *words) == 0
+    target, policy = json.loads(capsys.readouterr().out)
+    assert (target["parameters"]["MinCapacity"], target["parameters"]["MaxCapacity"]) == (2, 9)
+    tracking = policy["parameters"]["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 4
+    assert "HighResolution" in json.dumps(tracking)
+
+
+def test_a_trace_is_played_against_the_policy_and_price_of_a_deployment(tmp_path, capsys):
+    trace = tmp_path / "traffic.csv"
+    trace.write_text("seconds,requests_per_second\n0,1\n1800,30\n3600,1\n5400,1\n")
+    file = ("--deployment", JOBS / "dogs_endpoint.toml", "--images-per-second", 20)
+    assert kennel("simulate", trace, *file, "--out", tmp_path / "a.html", "-o", "json") == 0
+    told = json.loads(capsys.readouterr().out)
+    hours = told["findings"]["instance_hours"]
+    assert told["findings"]["usd"] == pytest.approx(
+        hours * price_per_hour("ml.m5.large", "hosting")
+    )
+    # 30 a second are 1,800 a minute: 3 instances at 600.
+    assert [(one["before"], one["after"]) for one in told["changes"]] == [(2, 3), (3, 2)]
 
 
 def test_without_yes_nothing_is_sent_and_the_price_is_said(aws_here, capsys):

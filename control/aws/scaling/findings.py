@@ -159,10 +159,13 @@ def _advice(
     *,
     is_queued: bool,
 ) -> list[str]:
-    found = _about_target(spec, machine)
+    about_target = _about_target(spec, machine)
+    found = list(about_target)
     if figures.lost >= NOBODY_LOST and not is_queued:
         found += _about_lost(trace, spec, machine, figures)
-    found += _about_bounds(spec, machine, figures)
+    # A target that is far too low asks for far too many: that is one piece of advice, not two.
+    bounds = _about_bounds(spec, machine, figures)
+    found += bounds or ([] if about_target else _about_cap(spec, figures))
     if is_queued and figures.longest_wait_seconds > 60:
         longest = duration(figures.longest_wait_seconds)
         more = "" if spec.minimum else "; min = 1 keeps an instance ready, and is paid for all day"
@@ -182,7 +185,10 @@ def _about_target(spec: ScalingSpec, machine: Machine) -> list[str]:
         return []
     a_minute = machine.images_per_second * 60
     share = spec.target / a_minute
-    half = f"{USUAL_SHARE * a_minute:.0f}"
+    half = f"{float(f'{USUAL_SHARE * a_minute:.3g}'):,.0f}"
+    often = f"one request in {60 / spec.target:.3g} s"
+    if spec.target >= 60:
+        often = f"{spec.target / 60:.3g} a second"
     if share > FULL_SHARE:
         return [
             f"invocations_per_instance = {spec.target:g} a minute is {100 * share:.0f} % of what an"
@@ -190,8 +196,8 @@ def _about_target(spec: ScalingSpec, machine: Machine) -> list[str]:
         ]
     if share < IDLE_SHARE:
         return [
-            f"invocations_per_instance = {spec.target:g} is a figure for a MINUTE, one request in "
-            f"{60 / spec.target:.3g} s: instances stay {100 * (1 - share):.0f} % idle; AWS suggests"
+            f"invocations_per_instance = {spec.target:g} is a figure for a MINUTE, "
+            f"{often}: instances stay {100 * (1 - share):.0f} % idle; AWS suggests"
             f" half of what one can do, {half}"
         ]
     return []
@@ -208,6 +214,11 @@ def _about_bounds(spec: ScalingSpec, machine: Machine, figures: Findings) -> lis
             f"max = {spec.maximum} is too few: the peak, {figures.peak_per_second:.3g} requests a "
             f"second, needs {figures.fixed_enough} instances of {machine.images_per_second:.3g}"
         ]
+    return []
+
+
+def _about_cap(spec: ScalingSpec, figures: Findings) -> list[str]:
+    """Whether the policy would have taken more than it may."""
     needed = math.ceil(figures.peak_per_second * 60 / spec.target - ROUNDING)
     is_counted = spec.metric == "invocations_per_instance"
     if is_counted and figures.seconds_at_max > CAPPED_SHARE * figures.seconds:
