@@ -50,6 +50,7 @@ def test_a_job_is_made_followed_and_fetched(aws_here, here, capsys):
         "aws:     Completed after 5 min 10 s: Training job completed",
     ]
     assert shown.startswith("cost:    1 x ml.m5.xlarge, training dogs: $0.230 an hour")
+    assert shown.index(LINES[-1]) < shown.index("aws:     Downloading")  # as soon as they are there
     run = only_run(here)
     assert (run / "train.log").read_text().splitlines() == list(LINES)
     assert (run / "output" / "data" / "report.html").is_file()
@@ -121,10 +122,13 @@ def test_a_spot_job_says_what_was_billed_and_what_was_saved(aws_here, here, caps
 
 def test_a_failed_job_says_why_what_to_do_and_the_last_lines(aws_here, here, capsys):
     reason = "AlgorithmError: , exit code: 137"
-    aws_here.after(
-        "CreateTrainingJob",
-        lambda asked: write_log(aws_here, asked["TrainingJobName"], ["epoch 1", "Killed"]),
-    )
+
+    def act(asked):
+        known = run_json(only_run(here))  # before AWS has answered, or it might be lost
+        assert (known["status"], known["aws"]["job"]) == ("InProgress", asked["TrainingJobName"])
+        write_log(aws_here, asked["TrainingJobName"], ["epoch 1", "Killed"])
+
+    aws_here.after("CreateTrainingJob", act)
     passing(aws_here, failed(reason))
     assert main(["run", str(job_file(here)), *RUN]) == 1
     shown = capsys.readouterr().out

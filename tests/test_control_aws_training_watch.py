@@ -105,6 +105,9 @@ def test_attaching_to_what_has_ended_is_the_same_result_again(aws_here, here, ca
     assert main(["run", "--attach", "dogs"]) == 0
     after = run_json(only_run(here))
     assert {**after, "pid": 0} == {**before, "pid": 0}
+    aws_here.fail("DescribeTrainingJob", "AccessDeniedException", "not authorized")
+    assert main(["run", "--attach", "dogs"]) == 1
+    assert run_json(only_run(here)) == after
     assert (only_run(here) / "train.log").read_text().splitlines() == list(LINES)
 
 
@@ -128,14 +131,17 @@ def test_json_of_a_detached_job_says_that_it_goes_on(aws_here, here):
     assert json.loads(document)["status"] == "InProgress"
 
 
-@pytest.mark.parametrize(("typed", "code"), [("s\n", 1), ("d\n", 130), ("\n", 0), ("^C", 130)])
+@pytest.mark.parametrize(
+    ("typed", "code"), [("s\n", 1), ("s\n^C", 130), ("d\n", 130), ("\n", 0), ("^C", 130)]
+)
 def test_on_a_terminal_ctrl_c_asks(typed, code, aws_here, here):
     when_created(aws_here)
     passing(aws_here, stage("Training"))
     stop = stage("Completed", **STOPPED)
 
     def stopping(_asked):
-        aws_here.stages("DescribeTrainingJob", stop)
+        if not typed.endswith("^C"):
+            aws_here.stages("DescribeTrainingJob", stop)
         return {}
 
     aws_here.answer("StopTrainingJob", stopping)
@@ -144,10 +150,11 @@ def test_on_a_terminal_ctrl_c_asks(typed, code, aws_here, here):
         with started(aws_here, here, job_file(here), *RUN, stdin=theirs) as process:
             process.send_signal(signal.SIGINT)
             said = _read_until(process.stdout, "[s/d/Enter]")
-            if typed == "^C":
+            os.write(keyboard, typed.removesuffix("^C").encode())
+            if typed == "s\n^C":
+                _read_until(process.stdout, "stop:    asked for")
+            if typed.endswith("^C"):
                 process.send_signal(signal.SIGINT)
-            else:
-                os.write(keyboard, typed.encode())
             if typed == "\n":
                 passing(aws_here)
             shown, complaint = process.communicate(timeout=WAIT_SECONDS)
@@ -155,8 +162,9 @@ def test_on_a_terminal_ctrl_c_asks(typed, code, aws_here, here):
         os.close(keyboard)
         os.close(theirs)
     assert process.returncode == code, (said, shown, complaint)
-    assert len(aws_here.calls("StopTrainingJob")) == (typed == "s\n")
-    assert ("goes on in AWS" in complaint) is (code == 130)
+    assert len(aws_here.calls("StopTrainingJob")) == typed.startswith("s")
+    state = "is being stopped" if typed.startswith("s") else "goes on in AWS"
+    assert (state in complaint) is (code == 130)
     if typed == "s\n":
         found = run_json(only_run(here))
         assert found["status"] == "Stopped"
