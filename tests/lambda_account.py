@@ -1,14 +1,27 @@
 """For the tests of `kennel lambda`: somebody with a role, the command, and what it asked for."""
 
+import contextlib
+import io
 import json
-import subprocess
+from dataclasses import dataclass
 from itertools import chain, repeat
 
 from aws_front import ACCOUNT, Aws
 
+from control.cli import main
+
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/kennel-lambda"
 DEPLOY = ("lambda", "deploy", "dogs", "--endpoint", "Dogs-1")
 LOOKS = ("Get", "List", "Describe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """What a command line left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def make_role(aws: Aws) -> Aws:
@@ -41,8 +54,17 @@ def changes(aws: Aws) -> list[str]:
     return [one.operation for one in aws.seen if not one.operation.startswith(LOOKS)]
 
 
-def done(aws: Aws, *words: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+def done(aws: Aws, *words: object, code: int = 0) -> Typed:
+    """`typed` with the exit code that is expected; the record begins anew."""
     aws.forget()
-    result = aws.kennel(*words)
+    result = typed(*words)
     assert result.returncode == code, result.stderr + result.stdout
     return result
+
+
+def typed(*words: object) -> Typed:
+    """Run a command line in this process, as whoever the environment says: see aws_here."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(word) for word in words])
+    return Typed(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aws_front import ACCOUNT, Aws, Refusal, Reply
-from lambda_account import make_role
+from lambda_account import make_role, typed
 from lambdas import function
 from plans import check_plan, validate
 from serving import colour_bundle, picture, server
@@ -21,13 +21,13 @@ REPORT = (
 
 
 @pytest.fixture
-def account(aws: Aws) -> Aws:
+def account(aws_here: Aws) -> Aws:
     """Somebody whose function is there."""
-    make_role(aws)
-    result = aws.kennel("lambda", "deploy", "dogs", "--endpoint", "dogs", "--url")
+    make_role(aws_here)
+    result = typed("lambda", "deploy", "dogs", "--endpoint", "dogs", "--url")
     assert result.returncode == 0, result.stderr
-    aws.forget()
-    return aws
+    aws_here.forget()
+    return aws_here
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_the_function_is_asked_by_every_door_and_its_times_are_told(
             return Reply(body=json.dumps(dogs(event)).encode(), headers=log_header(REPORT))
 
         account.answer("Invoke", answer)
-        asked = account.kennel("lambda", "test", "dogs", photo_file, "--event", door)
-        told = account.kennel("lambda", "test", "dogs", photo_file, "--event", door, "-o", "json")
-        plain = account.kennel("predict", photo_file, "--url", running.url)
+        asked = typed("lambda", "test", "dogs", photo_file, "--event", door)
+        told = typed("lambda", "test", "dogs", photo_file, "--event", door, "-o", "json")
+        plain = typed("predict", photo_file, "--url", running.url)
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.startswith(plain.stdout)
     assert asked.stdout.splitlines()[-1] == (
@@ -71,7 +71,7 @@ def test_what_the_function_refuses_is_told_in_its_words(account, tmp_path):
     text.write_text("hello")
     with function(account, tmp_path / "lambda") as dogs:
         account.answer("Invoke", lambda event: Reply(body=json.dumps(dogs(event)).encode()))
-        result = account.kennel("lambda", "test", "dogs", text)
+        result = typed("lambda", "test", "dogs", text)
     assert result.returncode == 1
     assert "415: 5 bytes" in result.stderr
     assert result.stdout == ""
@@ -84,13 +84,13 @@ def test_a_function_that_crashed_tells_the_end_of_its_log(account, photo_file):
     body = json.dumps({"errorMessage": "Unable to import module", "errorType": "x"}).encode()
     headers = {**log_header(log), "X-Amz-Function-Error": "Unhandled"}
     account.answer("Invoke", lambda _: Reply(body=body, headers=headers))
-    result = account.kennel("lambda", "test", "dogs", photo_file)
+    result = typed("lambda", "test", "dogs", photo_file)
     assert result.returncode == 1
     assert "Unable to import module" in result.stderr
     assert "no boto3" in result.stderr
     assert "START" not in result.stderr
     account.answer("Invoke", lambda _: Reply(body=b'"Hello from Lambda!"'))
-    other = account.kennel("lambda", "test", "dogs", photo_file)
+    other = typed("lambda", "test", "dogs", photo_file)
     assert "does not answer as kennel's does" in other.stderr
 
 
@@ -104,53 +104,51 @@ def test_the_end_of_a_log_without_a_cold_start_is_read():
     assert measured_in("nothing") == {}
 
 
-def test_the_invocation_is_shown_without_an_account(aws, photo_file):
-    result = aws.kennel("lambda", "test", "dogs", photo_file, "--show")
+def test_the_invocation_is_shown_without_an_account(aws_here, photo_file):
+    result = typed("lambda", "test", "dogs", photo_file, "--show")
     (call,) = json.loads(result.stdout)
     validate(call["service"], call["operation"], call["parameters"])
     assert call["parameters"]["LogType"] == "Tail"
-    assert not aws.seen
+    assert not aws_here.seen
 
 
-def test_a_picture_that_lambda_would_not_take_is_not_sent(aws, tmp_path):
+def test_a_picture_that_lambda_would_not_take_is_not_sent(aws_here, tmp_path):
     large = tmp_path / "large.png"
     large.write_bytes(picture("green") + bytes(5_000_000))
-    result = aws.kennel("lambda", "test", "dogs", large)
+    result = typed("lambda", "test", "dogs", large)
     assert result.returncode == 2
     assert "4,718,592" in result.stderr
-    assert not aws.seen
+    assert not aws_here.seen
 
 
-def test_the_function_runs_here_before_a_server_without_aws(aws, photo_file, tmp_path):
+def test_the_function_runs_here_before_a_server_without_aws(aws_here, photo_file, tmp_path):
     with server(colour_bundle()) as running:
         words = ("lambda", "test", "dogs", photo_file, "--here", running.url)
         for door in ("direct", "url", "apigateway"):
-            here = aws.kennel(*words, "--event", door)
+            here = typed(*words, "--event", door)
             assert here.returncode == 0, here.stderr
-            assert here.stdout == aws.kennel("predict", photo_file, "--url", running.url).stdout
+            assert here.stdout == typed("predict", photo_file, "--url", running.url).stdout
         broken = tmp_path / "broken.png"
         broken.write_bytes(picture("green")[:60])
-        refused = aws.kennel("lambda", "test", "dogs", broken, "--here", running.url)
+        refused = typed("lambda", "test", "dogs", broken, "--here", running.url)
     assert refused.returncode == 1
     assert "400" in refused.stderr
-    gone = aws.kennel(*words)
+    gone = typed(*words)
     assert gone.returncode == 1
     assert "kennel serve" in gone.stderr
-    assert not aws.seen
+    assert not aws_here.seen
 
 
 def test_a_function_is_deleted_with_its_log_and_twice_is_fine(account):
-    check_plan(
-        "lambda_delete", json.loads(account.kennel("lambda", "delete", "dogs", "--show").stdout)
-    )
+    check_plan("lambda_delete", json.loads(typed("lambda", "delete", "dogs", "--show").stdout))
     assert not account.seen
-    result = account.kennel("lambda", "delete", "dogs")
+    result = typed("lambda", "delete", "dogs")
     assert result.returncode == 0, result.stderr
     assert "gone are address, function, log group" in result.stdout.replace("alias live, ", "")
     assert "kennel-lambda stays: --with-role" in result.stdout
     assert account.client("lambda").list_functions()["Functions"] == []
     assert account.client("logs").describe_log_groups()["logGroups"] == []
-    again = account.kennel("lambda", "delete", "dogs")
+    again = typed("lambda", "delete", "dogs")
     assert again.returncode == 0, again.stderr
     assert "is not there" in again.stdout
 
@@ -158,8 +156,8 @@ def test_a_function_is_deleted_with_its_log_and_twice_is_fine(account):
 def test_what_is_left_of_a_function_goes_when_it_is_ours(account):
     account.client("lambda").delete_function(FunctionName="dogs")
     account.client("logs").create_log_group(logGroupName="/aws/lambda/cats")
-    assert "gone are log group" in account.kennel("lambda", "delete", "dogs").stdout
-    assert "is not there" in account.kennel("lambda", "delete", "cats").stdout
+    assert "gone are log group" in typed("lambda", "delete", "dogs").stdout
+    assert "is not there" in typed("lambda", "delete", "cats").stdout
     (group,) = account.client("logs").describe_log_groups()["logGroups"]
     assert group["logGroupName"] == "/aws/lambda/cats"
 
@@ -167,27 +165,27 @@ def test_what_is_left_of_a_function_goes_when_it_is_ours(account):
 def test_a_step_that_aws_refuses_is_done_when_typed_again(account):
     denied = "User: x is not authorized to perform: logs:DeleteLogGroup on resource: y"
     account.fail("DeleteLogGroup", "AccessDeniedException", denied)
-    result = account.kennel("lambda", "delete", "dogs")
+    result = typed("lambda", "delete", "dogs")
     assert result.returncode == 1
     assert "logs:DeleteLogGroup" in result.stderr
-    assert "gone are log group" in account.kennel("lambda", "delete", "dogs").stdout
+    assert "gone are log group" in typed("lambda", "delete", "dogs").stdout
 
 
-def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws):
+def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws_here):
     words = ("--endpoint", "dogs", "--create-role")
     for name in ("dogs", "cats"):
-        assert aws.kennel("lambda", "deploy", name, *words).returncode == 0
-    iam = aws.client("iam")
-    shared = aws.kennel("lambda", "delete", "dogs", "--with-role")
+        assert typed("lambda", "deploy", name, *words).returncode == 0
+    iam = aws_here.client("iam")
+    shared = typed("lambda", "delete", "dogs", "--with-role")
     assert "kennel-lambda stays: cats uses it" in shared.stdout
     assert iam.list_role_policies(RoleName="kennel-lambda")["PolicyNames"] == ["kennel-cats"]
-    last = aws.kennel("lambda", "delete", "cats", "--with-role")
+    last = typed("lambda", "delete", "cats", "--with-role")
     assert "kennel-lambda is gone" in last.stdout
     assert iam.list_roles()["Roles"] == []
 
 
 def test_a_role_of_somebody_else_stays(account):
-    result = account.kennel("lambda", "delete", "dogs", "--with-role", "-o", "json")
+    result = typed("lambda", "delete", "dogs", "--with-role", "-o", "json")
     role = json.loads(result.stdout)["role"]
     assert role == {"name": "kennel-lambda", "is_gone": False, "why": "kennel did not make it"}
     arn = account.client("iam").get_role(RoleName="kennel-lambda")["Role"]["Arn"]
@@ -196,11 +194,11 @@ def test_a_role_of_somebody_else_stays(account):
 
 def test_provisioned_concurrency_goes_first(account):
     account.answer("DeleteProvisionedConcurrencyConfig", {})
-    result = account.kennel("lambda", "delete", "dogs", "-o", "json")
+    result = typed("lambda", "delete", "dogs", "-o", "json")
     assert json.loads(result.stdout)["gone"][0] == "provisioned concurrency"
 
     def refuse(_):
         raise Refusal("ResourceNotFoundException", "none", 404)
 
     account.answer("DeleteProvisionedConcurrencyConfig", refuse)
-    assert account.kennel("lambda", "delete", "dogs").returncode == 0
+    assert typed("lambda", "delete", "dogs").returncode == 0

@@ -14,9 +14,9 @@ from control.aws.lambdas.archive import build_archive, sha256_of
 
 
 @pytest.fixture
-def account(aws: Aws) -> Aws:
+def account(aws_here: Aws) -> Aws:
     """Somebody who has the role already."""
-    return make_role(aws)
+    return make_role(aws_here)
 
 
 def test_what_is_shown_needs_no_account_and_is_what_is_sent(account):
@@ -165,12 +165,12 @@ def test_provisioned_concurrency_is_priced_agreed_to_and_waited_for(account):
     assert "AWS says: why" in failed.stderr
 
 
-def test_a_role_is_made_with_the_least_that_the_function_needs(aws):
+def test_a_role_is_made_with_the_least_that_the_function_needs(aws_here):
     words = (*DEPLOY, "--create-role", "--allow-bucket", "my-dogs")
-    check_plan("lambda_role", json.loads(done(aws, *words, "--show").stdout)[:2])
-    result = done(aws, *words)
+    check_plan("lambda_role", json.loads(done(aws_here, *words, "--show").stdout)[:2])
+    result = done(aws_here, *words)
     assert "role:    kennel-lambda was made" in result.stdout
-    iam = aws.client("iam")
+    iam = aws_here.client("iam")
     role = iam.get_role(RoleName="kennel-lambda")["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -186,8 +186,8 @@ def test_a_role_is_made_with_the_least_that_the_function_needs(aws):
         "logs:PutLogEvents": log,
         "s3:GetObject": ["arn:aws:s3:::my-dogs/*"],
     }
-    done(aws, *words)
-    assert "CreateRole" not in changes(aws)
+    done(aws_here, *words)
+    assert "CreateRole" not in changes(aws_here)
 
 
 def test_a_deletion_is_scheduled_and_called_off(account):

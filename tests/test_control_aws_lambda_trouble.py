@@ -15,9 +15,9 @@ UNREADY = "The role defined for the function cannot be assumed by Lambda."
 
 
 @pytest.fixture
-def account(aws: Aws) -> Aws:
+def account(aws_here: Aws) -> Aws:
     """Somebody who has the role already."""
-    return make_role(aws)
+    return make_role(aws_here)
 
 
 def test_a_role_that_lambda_does_not_know_yet_is_waited_for(account):
@@ -27,12 +27,12 @@ def test_a_role_that_lambda_does_not_know_yet_is_waited_for(account):
     assert len(account.calls("CreateFunction")) == 4
 
 
-def test_a_role_that_does_not_exist_is_told_at_once(aws):
+def test_a_role_that_does_not_exist_is_told_at_once(aws_here):
     started = time.monotonic()
-    result = done(aws, *DEPLOY, code=1)
+    result = done(aws_here, *DEPLOY, code=1)
     assert "kennel iam create" in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert len(aws.calls("CreateFunction")) == 1
+    assert len(aws_here.calls("CreateFunction")) == 1
     assert time.monotonic() - started < 30
 
 
@@ -103,16 +103,16 @@ def test_ctrl_c_while_waiting_says_what_goes_on(account):
         (("--endpoint", "a b"), "endpoint's name"),
     ],
 )
-def test_impossible_wishes_are_refused_before_anything_is_asked(aws, words, expected):
-    result = done(aws, *DEPLOY, *words, code=2)
+def test_impossible_wishes_are_refused_before_anything_is_asked(aws_here, words, expected):
+    result = done(aws_here, *DEPLOY, *words, code=2)
     assert expected in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert not aws.seen
+    assert not aws_here.seen
 
 
-def test_no_endpoint_and_no_name_are_refused(aws):
-    assert "--endpoint" in done(aws, "lambda", "deploy", "dogs", code=2).stderr
-    assert "64 letters" in done(aws, "lambda", "delete", "dogs/1", code=2).stderr
+def test_no_endpoint_and_no_name_are_refused(aws_here):
+    assert "--endpoint" in done(aws_here, "lambda", "deploy", "dogs", code=2).stderr
+    assert "64 letters" in done(aws_here, "lambda", "delete", "dogs/1", code=2).stderr
 
 
 def test_an_update_that_failed_is_told_and_then_tried_again(account):
