@@ -2,15 +2,34 @@
 server, and writes the answers and the log that SageMaker would write.
 """
 
+import csv
 import json
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aws_front import Aws
+from serving import COLOURS, colour_bundle, picture
 
+ODD = ["a b.jpg", "c+d&e?f#g%20.png", 'h"i,j.jpg', "\u72ac/\u00fc.jpg", "z: y.jpg"]
+FILE = """
+name = "dogs"
+kind = "batch"
+bundle = "{bundle}"
+[aws]
+image = "1.dkr.ecr.us-east-1.amazonaws.com/kennel-serve-cpu:1"
+role = "arn:aws:iam::123456789012:role/kennel-endpoint"
+artifacts = "s3://photos/models"
+instance_type = "ml.c5.xlarge"
+[transform]
+input = "s3://photos/in/"
+output = "s3://photos/out/"
+results = "answers"
+{more}
+"""
 GROUP = "/aws/sagemaker/TransformJobs"
 WAIT_SECONDS = 60
 
@@ -100,3 +119,33 @@ class Player:
             logStreamName=stream,
             logEvents=[{"timestamp": now, "message": line} for line in shown],
         )
+
+
+def fill(aws: Aws) -> Any:
+    """A client of S3 with pictures, whose colours take turns, below s3://photos/in/."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="photos")
+    colours = list(COLOURS)
+    for number, name in enumerate(ODD):
+        put(s3, f"in/{name}", picture(colours[number % len(colours)], "JPEG"))
+    aws.forget()
+    return s3
+
+
+def put(s3: Any, key: str, data: bytes) -> None:
+    s3.put_object(Bucket="photos", Key=key, Body=data)
+
+
+def file_of(folder: Path, more: str = "") -> Path:
+    path = folder / "dogs.toml"
+    path.write_text(FILE.format(bundle=colour_bundle(), more=more))
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def models_of(aws: Aws) -> list[Any]:
+    return aws.client("sagemaker").list_models()["Models"]

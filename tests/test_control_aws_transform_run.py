@@ -2,37 +2,14 @@
 part, asking the server about each object, is played by tests/batch_player.py with a real server.
 """
 
-import csv
 import json
-import signal
-import subprocess
-import sys
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from batch_player import Player
-from serving import COLOURS, REPOSITORY, colour_bundle, picture, server
+from batch_player import GROUP, ODD, Player, file_of, fill, models_of, put, rows
+from serving import COLOURS, colour_bundle, picture, server
 
 from control.cli import main
-
-ODD = ["a b.jpg", "c+d&e?f#g%20.png", 'h"i,j.jpg', "\u72ac/\u00fc.jpg", "z: y.jpg"]
-WAIT_SECONDS = 60
-FILE = """
-name = "dogs"
-kind = "batch"
-bundle = "{bundle}"
-[aws]
-image = "1.dkr.ecr.us-east-1.amazonaws.com/kennel-serve-cpu:1"
-role = "arn:aws:iam::123456789012:role/kennel-endpoint"
-artifacts = "s3://photos/models"
-instance_type = "ml.c5.xlarge"
-[transform]
-input = "s3://photos/in/"
-output = "s3://photos/out/"
-results = "answers"
-{more}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -43,33 +20,7 @@ def url():
 
 @pytest.fixture
 def bucket(aws):
-    """A client of S3 with pictures whose colours take turns below in/."""
-    s3 = aws.client("s3")
-    s3.create_bucket(Bucket="photos")
-    colours = list(COLOURS)
-    for number, name in enumerate(ODD):
-        put(s3, f"in/{name}", picture(colours[number % 3], "JPEG"))
-    aws.forget()
-    return s3
-
-
-def put(s3, key, data):
-    s3.put_object(Bucket="photos", Key=key, Body=data)
-
-
-def file_of(folder, more=""):
-    path = folder / "dogs.toml"
-    path.write_text(FILE.format(bundle=colour_bundle(), more=more))
-    return path
-
-
-def rows(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def models_of(aws):
-    return aws.client("sagemaker").list_models()["Models"]
+    return fill(aws)
 
 
 def test_the_table_is_the_one_that_a_local_transform_makes(aws, bucket, url, tmp_path, capsys):
@@ -178,9 +129,21 @@ def test_files_of_records_are_answered_a_line_each(aws, bucket, url, tmp_path):
 def test_a_job_that_answers_nothing_says_why_and_leaves_nothing_behind(aws, bucket, tmp_path):
     reason = "ClientError: Failed to download model data"
     aws.stages("DescribeTransformJob", {"TransformJobStatus": "Failed", "FailureReason": reason})
+
+    def write_log(request):
+        stream = f"{request['TransformJobName']}/i-1"
+        logs = aws.client("logs")
+        logs.create_log_group(logGroupName=GROUP)
+        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+        event = {"timestamp": int(time.time() * 1000), "message": "no bundle.json"}
+        logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=[event])
+        aws.after("CreateTransformJob", lambda _: None)
+
+    aws.after("CreateTransformJob", write_log)
     done = aws.kennel("deploy", file_of(tmp_path), "--yes")
     assert done.returncode == 1
     assert f"reason:  {reason}" in done.stdout
+    assert "         no bundle.json" in done.stdout.splitlines()
     assert "kennel iam show" in done.stdout  # what to do about it
     assert models_of(aws) == []
     assert list((tmp_path / "answers").rglob("*.csv")) == []
@@ -209,55 +172,26 @@ def test_a_model_that_sagemaker_does_not_find_yet_is_waited_for(aws, bucket, url
     assert len(aws.calls("CreateTransformJob")) == 3
 
 
-def test_after_ctrl_c_the_job_goes_on_and_the_same_command_gets_its_answers(
-    aws, bucket, url, tmp_path
-):
+def test_the_table_may_go_to_s3(aws, bucket, url, tmp_path):
     aws.after("CreateTransformJob", Player(aws=aws, url=url))
-    aws.stages("DescribeTransformJob", {"TransformJobStatus": "InProgress"})
-    words = ["deploy", str(file_of(tmp_path)), "--yes"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "control", *words],
-        env={**aws.environment, "KENNEL_POLL_SECONDS": "0.05"},
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: len(aws.calls("DescribeTransformJob")) > 3)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 130, said
-    assert "goes on in AWS" in said
-    assert f"`kennel {' '.join(words[:2])}` looks again" in said
-    assert "`kennel cleanup dogs` stops it" in said
-    assert len(models_of(aws)) == 1  # the job still needs it
-    aws.stages("DescribeTransformJob", {"TransformJobStatus": "Completed"})
-    done = aws.kennel(*words)
+    path = file_of(tmp_path)
+    text = path.read_text().replace('"answers"', '"s3://photos/tables"')
+    path.write_text(text + 'format = "jsonl"\n')
+    done = aws.kennel("deploy", path, "--yes", "-o", "json")
     assert done.returncode == 0, done.stderr
-    assert len(aws.calls("CreateTransformJob")) == 1
-    assert len(rows(tmp_path / "answers" / "predictions.csv")) == len(ODD)
-    assert models_of(aws) == []
+    told = json.loads(done.stdout)
+    assert told["predictions"] == "s3://photos/tables/predictions.jsonl"
+    table = bucket.get_object(Bucket="photos", Key="tables/predictions.jsonl")["Body"].read()
+    found = [json.loads(line)["picture"] for line in table.decode().splitlines()]
+    assert sorted(found) == sorted(ODD)
 
 
-def test_a_job_over_its_time_is_stopped_and_its_answers_are_kept(aws, bucket, url, tmp_path):
-    aws.after("CreateTransformJob", Player(aws=aws, url=url, left=("a b.jpg",)))
-    began = (datetime.now(UTC) - timedelta(minutes=5)).timestamp()
-    running = {"TransformJobStatus": "InProgress", "TransformStartTime": began}
-    aws.stages("DescribeTransformJob", running)
-
-    def stop(_):
-        aws.stages("DescribeTransformJob", {**running, "TransformJobStatus": "Stopped"})
-        return {}
-
-    aws.answer("StopTransformJob", stop)
-    done = aws.kennel("deploy", file_of(tmp_path, "max_run_seconds = 60"), "--yes")
-    assert done.returncode == 1
-    assert "it has run for its max_run_seconds, 1 min 00 s" in done.stdout
-    assert len(aws.calls("StopTransformJob")) == 1
-    (refusal,) = rows(tmp_path / "answers" / "refused.csv")
-    assert refusal["reason"] == "the job was stopped before its turn"
-    assert len(rows(tmp_path / "answers" / "predictions.csv")) == len(ODD) - 1
+def test_answers_that_are_no_table_stay_where_sagemaker_wrote_them(aws, bucket, url, tmp_path):
+    aws.after("CreateTransformJob", Player(aws=aws, url=url))
+    done = aws.kennel("deploy", file_of(tmp_path, 'accept = "application/json"'), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "next:    aws s3 cp --recursive s3://photos/out/dogs-" in done.stdout
+    assert "answers: 5 of 5 objects" in done.stdout
 
 
 def test_answers_of_another_model_are_never_mixed_in(aws, bucket, url, tmp_path):
@@ -267,10 +201,3 @@ def test_answers_of_another_model_are_never_mixed_in(aws, bucket, url, tmp_path)
     other = aws.kennel("deploy", path, "--yes", "--bundle", "s3://photos/models/other.tar.gz")
     assert other.returncode == 2
     assert "name another folder, results in [transform]" in other.stderr
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

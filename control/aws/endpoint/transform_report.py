@@ -13,7 +13,7 @@ from control.aws.endpoint.following import advice_for
 from control.aws.endpoint.transform_plan import plan_transform
 from control.aws.endpoint.transform_request import answers_of, transform_of
 from control.aws.endpoint.transform_run import Outcome, TransformRun
-from control.aws.job.interrupts import Interrupts
+from control.aws.job.interrupts import DetachedError, Interrupts
 from control.aws.names import stamped
 from control.aws.prices import price_per_hour
 from control.s3 import SCHEME
@@ -22,7 +22,6 @@ from control.transform_output import TransformOutput, open_output
 from control.transform_results import REFUSED_NAME
 
 ANSWERS = Path("answers")  # below the current folder, where the file names no results
-INTERRUPTED = 130
 
 
 def transform_calls_of(spec: DeploymentSpec, account: Account) -> list[Call]:
@@ -33,7 +32,7 @@ def transform_calls_of(spec: DeploymentSpec, account: Account) -> list[Call]:
 def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_json: bool) -> int:
     """Run the job of a deployment with kind = "batch", or go on with it, and get its answers.
 
-    Exit code 0: every object has an answer; 1: some have none, or the job failed; 130: stopped.
+    Exit code 0: every object has an answer; 1: some have none, or the job failed or was stopped.
     Raises DetachedError after Ctrl-C, and what TransformRun does.
     """
     transform = transform_of(spec)
@@ -47,7 +46,7 @@ def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_js
     plan = plan_transform(spec, account)
     plan.calls(stamped(spec.name))  # what cannot be asked for is refused before S3 is listed
     with open_output(results, str(transform.input)) as output, Interrupts() as interrupts:
-        outcome = TransformRun(
+        run = TransformRun(
             plan=plan,
             account=account,
             output=output,
@@ -55,14 +54,18 @@ def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_js
             is_yes=is_yes,
             echo=echo,
             interrupts=interrupts,
-        ).run()
+        )
+        try:
+            outcome = run.run()
+        except DetachedError:
+            if as_json:
+                say_json({"job": run.job, "status": "InProgress"})
+            raise
     told = _told(spec, output, outcome)
     if as_json:
         say_json(told)
     else:
         say("\n".join(_lines(spec, outcome, told)))
-    if outcome.was_stopped:
-        return INTERRUPTED
     return 1 if outcome.state.refused or outcome.status != "Completed" else 0
 
 

@@ -58,7 +58,6 @@ class Outcome:
     status: str = "Completed"  # SageMaker's word
     reason: str = ""
     seconds: float = 0.0  # of the machines
-    was_stopped: bool = False  # because a person wished it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +76,7 @@ class TransformRun:
     echo: TextIO
     interrupts: Interrupts
     s3: S3 = field(default_factory=lambda: S3(THREADS))
+    job: str = field(init=False, default="")  # its name in AWS, once there is one
 
     @property
     def transform(self) -> TransformSpec:
@@ -100,6 +100,7 @@ class TransformRun:
         if not (state and name):
             state = list_objects(transform, self.s3, self.output.folder, job)
             name = self._begin(state)
+        self.job = name
         found = self._follow(name, state)
         self._remove_model(name)
         return self._collect(name, found, state)
@@ -182,8 +183,7 @@ class TransformRun:
             echo=self.echo,
             interrupts=self.interrupts,
         )
-        found = watch.until_end()
-        return {**found, "was_stopped": watch.was_stopped}
+        return watch.until_end()
 
     def _collect(self, name: str, found: Description, state: State) -> Outcome:
         """Get the answers, and say of the others why there is none."""
@@ -193,7 +193,6 @@ class TransformRun:
             status=str(found["TransformJobStatus"]),
             reason=" ".join(str(found.get("FailureReason") or "").split()),
             seconds=seconds_of(found),
-            was_stopped=bool(found["was_stopped"]),
         )
         answers = answers_of(self.transform, name)
         is_complete = outcome.status == "Completed"
