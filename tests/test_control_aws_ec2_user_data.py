@@ -3,14 +3,18 @@
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 
 import pytest
 from instance import BUCKET, IMAGE, JOB, TRAINS_ON, WAIT_SECONDS, Instance, job_of
+from training import CLASSES, REPOSITORY, TINY
 
 from contract.errors import SpecError
+from contract.manifest import read_manifest
 from contract.metrics import read_metrics
+from contract.model_archive import unpack_model
 from contract.opt_ml import read_job
 from control.aws.ec2.user_data import BODY, MOST_BYTES, user_data
 
@@ -257,3 +261,23 @@ def test_a_key_encrypts_what_is_written_and_gpus_are_handed_on(instance):
 
 def test_the_script_is_plain_ascii():
     assert BODY.read_text(encoding="ascii")
+
+
+def test_our_own_training_finds_its_job_there_and_its_bundle_answers(instance, pictures):
+    for path in pictures.rglob("*"):
+        if path.is_file():
+            instance.put(f"pictures/{path.relative_to(pictures)}", path.read_bytes())
+    # In the container /opt/ml is where the configuration says; here it is a folder of the test.
+    instance.train = (
+        'sed -i "s|/opt/ml|$ML|" "$ML/input/config/checkpointconfig.json"\n'
+        f'SAGEMAKER_BASE_DIR="$ML" PYTHONPATH="{REPOSITORY}" "{sys.executable}" -m train\n'
+    )
+    channels = {name: f"s3://{BUCKET}/pictures/{name}" for name in ("train", "validation", "test")}
+    instance.start(hyperparameters=TINY, channels=channels)
+    status = instance.status
+    assert (status["status"], status["failure_reason"]) == ("Completed", "")
+    said = instance.got("train.log").read_text().splitlines()
+    assert any("validation:accuracy" in read_metrics(line) for line in said)
+    unpack_model(instance.got("output/model.tar.gz"), instance.folder / "bundle")
+    assert read_manifest(instance.folder / "bundle").labels == CLASSES
+    assert "./report.html" in names_in(instance.got("output/output.tar.gz"))
