@@ -130,6 +130,16 @@ def test_three_minutes_above_the_target_bring_what_is_needed():
     assert sum(played.refused) == pytest.approx((840 + 200 - 600) * 1 - 64, abs=1)
 
 
+def test_while_instances_start_nothing_else_changes_and_then_the_larger_step_is_taken():
+    policy = spec(target=60.0, maximum=10, scale_out_cooldown_seconds=300)
+    machine = Machine(images_per_second=2.0, startup_seconds=600)
+    played = simulate(trace((600, 0), (300, 2), (1500, 8)), policy, machine)
+    # Two a second ask for 2; eight ask for 8, from second 960 on, while the first one starts.
+    first, second = played.changes
+    assert (first.second, first.before, first.after, first.ready_at) == (840, 1, 2, 1440)
+    assert (second.second, second.before, second.after) == (1440, 2, 8)
+
+
 def test_the_fast_metric_sees_a_crowd_within_a_minute():
     fast = ScalingSpec(maximum=5, metric="concurrent_requests_per_model", target=4.0)
     played = simulate(trace((600, 0), (1200, 9)), fast, Machine(images_per_second=3.0))

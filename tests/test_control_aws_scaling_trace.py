@@ -140,7 +140,8 @@ def test_a_target_above_what_an_instance_can_do_is_named():
 
 
 def test_advice_that_nobody_is_refused_is_true():
-    trace, machine = shaped("spike", 20.0), Machine(images_per_second=8.0)
+    trace = shaped("spike", 20.0)
+    machine = Machine(images_per_second=8.0, usd_per_hour=2.0)
     findings, _ = found(trace, policy := spec(target=240.0, maximum=6), machine)
     assert findings.refused > 100
     (line,) = [line for line in findings.advice if line.startswith("with min = ")]
@@ -148,6 +149,7 @@ def test_advice_that_nobody_is_refused_is_true():
     better, _ = found(trace, spec(target=240.0, maximum=6, minimum=least), machine)
     worse, _ = found(trace, spec(target=240.0, maximum=6, minimum=least - 1), machine)
     assert better.lost < 0.5 <= worse.lost
+    assert line.endswith(f"${better.usd:,.2f} instead of ${findings.usd:,.2f}")
     assert policy.minimum < least <= 6
 
 
