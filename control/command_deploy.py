@@ -1,6 +1,7 @@
 """`kennel deploy`: an endpoint in SageMaker, from its description to the first answer."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -93,7 +94,7 @@ def _stopped(work: Work) -> str:
 
 def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:
     """A batch transform has no endpoint: it runs, and its answers are fetched."""
-    for flag in ("update", "roll_back", "keep"):
+    for flag in ("update", "roll_back", "keep", "ttl_hours"):
         if getattr(arguments, flag):
             raise UsageError(f'--{flag.replace("_", "-")}: kind = "batch" makes no endpoint')
     account = Account()
@@ -101,7 +102,15 @@ def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:
         say_json(calls_json(transform_calls_of(spec, account)))
         return 0
     is_json = arguments.output == "json"
-    return run_transform(spec, account, is_yes=arguments.yes, as_json=is_json)
+    given = {
+        "--name": arguments.name,
+        "--bundle": arguments.bundle,
+        "--instance-type": arguments.instance_type,
+        "--instance-count": arguments.instance_count,
+    }
+    flags = [word for flag, text in given.items() if text for word in (flag, str(text))]
+    again = shlex.join(["kennel", "deploy", str(spec.path), *flags])
+    return run_transform(spec, account, again=again, is_yes=arguments.yes, as_json=is_json)
 
 
 def _shown(work: Work, arguments: argparse.Namespace) -> list[Call]:

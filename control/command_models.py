@@ -27,7 +27,8 @@ class Place:
 
     prefix: S3Uri
     endpoint: str
-    file: Path | None = None  # the deployment that was given in its stead
+    file: Path | None = None  # the deployment that was given in its stead ...
+    published: frozenset[str] = frozenset()  # ... and the models that it names
 
 
 def models(arguments: argparse.Namespace) -> int:
@@ -91,7 +92,7 @@ def _remove(arguments: argparse.Namespace, place: Place, store: ModelStore, _: A
         say(f"removed: {store.uri(name)}, {found.num_bytes:,} bytes")
     # Source: SageMaker developer guide, Remove a model.
     note = "instances that have loaded it go on answering for it until they need its room"
-    if place.file:
+    if name in place.published:
         note += f"; take it out of {place.file}, or the next `kennel deploy` publishes it again"
     say(f"note:    {note}", to=sys.stderr if arguments.output == "json" else sys.stdout)
     return 0
@@ -103,7 +104,12 @@ def _place(where: str, account: Account) -> Place:
         spec = read_deployment(Path(where))
         if not spec.multi_model:
             raise UsageError(f'{where}: kind = "{spec.kind}" has no models to list: it has one')
-        return Place(prefix=spec.multi_model.prefix, endpoint=spec.name, file=Path(where))
+        return Place(
+            prefix=spec.multi_model.prefix,
+            endpoint=spec.name,
+            file=Path(where),
+            published=frozenset(spec.multi_model.models),
+        )
     doing = f"endpoint {where}"
     endpoint = account.send(_describe("Endpoint", EndpointName=where), doing)
     named = endpoint["EndpointConfigName"]

@@ -18,6 +18,7 @@ name = "dogs"
 kind = "batch"
 bundle = "s3://b/m.tar.gz"
 """
+FULL = 'image = "1.dkr/kennel-serve-cpu:1"\nrole = "arn:aws:iam::1:role/r"'
 PLACES = """
 input = "s3://b/photos"
 output = "s3://b/out"
@@ -118,6 +119,8 @@ def test_the_input_is_a_folder_one_object_or_a_manifest(tmp_path, given, uri, ki
 def test_only_pictures_sends_a_manifest_that_the_job_reads(tmp_path):
     spec = spec_of(tmp_path, transform="only_pictures = true")
     source = request_for_transform_job(spec, "dogs-1")["TransformInput"]["DataSource"]
+    shown = plan_transform(spec_of(tmp_path, FULL, "only_pictures = true"), Account()).shown("d")
+    assert [one.operation for one in shown] == ["PutObject", "CreateModel", "CreateTransformJob"]
     put = manifest_call(spec.transform, "dogs-1", b"[]").parameters
     validate("s3", "PutObject", put)
     assert source["S3DataSource"] == {
@@ -139,6 +142,8 @@ def test_a_gpu_gets_the_newest_driver_of_batch_transform_when_the_image_runs_on_
 @pytest.mark.parametrize(
     ("transform", "says"),
     [
+        ("[capture]\ns3 = 's3://b/c'", 'kind = "batch" ends by itself'),
+        ("[update]", 'kind = "batch" ends by itself'),
         ("max_concurrent = 11", "at most 100 MB under way, got 11 x 10 = 110"),
         ('strategy = "MultiRecord"', 'give split = "Line" or "RecordIO"'),
         ('split = "TFRecord"', "None | Line | RecordIO"),

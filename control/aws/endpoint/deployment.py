@@ -161,6 +161,9 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
     for table, kind in (("multi_model", "multi-model"), ("transform", "batch")):
         if spec.kind == kind and table not in data:
             raise SpecError(f'{path}: kind = "{kind}" needs a table [{table}]')
+    for name in ("ttl_hours", "scaling", "capture", "update"):
+        if spec.kind == "batch" and name in data:
+            raise SpecError(f'{path}: {name}: kind = "batch" ends by itself: leave it out')
     if spec.update.has_auto_alarms and (spec.kind == "asynchronous" or len(spec.variants) > 5):
         raise SpecError(
             f'{path}: update.alarms: "auto" is for up to five variants that answer at once: name '

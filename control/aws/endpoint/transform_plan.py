@@ -10,7 +10,7 @@ from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.host_image import image_of
 from control.aws.endpoint.image import complete_image
 from control.aws.endpoint.request import Resolved
-from control.aws.endpoint.transform_request import transform_calls, transform_of
+from control.aws.endpoint.transform_request import manifest_call, transform_calls, transform_of
 from control.aws.money import Cost, instances
 from control.s3 import S3Uri
 
@@ -38,7 +38,11 @@ class TransformPlan:
 
     def shown(self, name: str) -> list[Call]:
         """What --show prints."""
-        return [*([self.artifact.call] if self.artifact else []), *self.calls(name)]
+        transform = transform_of(self.spec)
+        calls = [self.artifact.call] if self.artifact else []
+        if transform.is_only_pictures:
+            calls.append(manifest_call(transform, name, f"(the pictures below {transform.input})"))
+        return [*calls, *self.calls(name)]
 
     @property
     def cost(self) -> Cost:

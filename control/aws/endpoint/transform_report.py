@@ -29,8 +29,12 @@ def transform_calls_of(spec: DeploymentSpec, account: Account) -> list[Call]:
     return plan_transform(spec, account).shown(stamped(spec.name))
 
 
-def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_json: bool) -> int:
+def run_transform(
+    spec: DeploymentSpec, account: Account, *, again: str, is_yes: bool, as_json: bool
+) -> int:
     """Run the job of a deployment with kind = "batch", or go on with it, and get its answers.
+
+    `again` is the command that goes on where this one leaves off.
 
     Exit code 0: every object has an answer; 1: some have none, or the job failed or was stopped.
     Raises DetachedError after Ctrl-C, and what TransformRun does.
@@ -50,7 +54,7 @@ def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_js
             plan=plan,
             account=account,
             output=output,
-            again=f"kennel deploy {spec.path}",
+            again=again,
             is_yes=is_yes,
             echo=echo,
             interrupts=interrupts,
@@ -65,7 +69,7 @@ def run_transform(spec: DeploymentSpec, account: Account, *, is_yes: bool, as_js
     if as_json:
         say_json(told)
     else:
-        say("\n".join(_lines(spec, outcome, told)))
+        say("\n".join(_lines(spec, outcome, told, again)))
     return 1 if outcome.state.refused or outcome.status != "Completed" else 0
 
 
@@ -94,7 +98,9 @@ def _told(spec: DeploymentSpec, output: TransformOutput, outcome: Outcome) -> di
     }
 
 
-def _lines(spec: DeploymentSpec, outcome: Outcome, told: Mapping[str, Any]) -> list[str]:
+def _lines(
+    spec: DeploymentSpec, outcome: Outcome, told: Mapping[str, Any], again: str
+) -> list[str]:
     """For people."""
     state = outcome.state
     lines = []
@@ -107,9 +113,11 @@ def _lines(spec: DeploymentSpec, outcome: Outcome, told: Mapping[str, Any]) -> l
         if told["usd"] is not None:
             lines.append(f"cost:    ${told['usd']:,.4f} at the list price, without S3")
     else:
-        lines.append(f"{spec.name}: all answers are there already")
+        lines.append(f"{spec.name}: its answers are there already")
     if not told["answered"]:
-        return [*lines, f"next:    kennel deploy {spec.path}"] if not told["predictions"] else lines
+        return [*lines, f"next:    {again}"] if not told["predictions"] else lines
+    if outcome.status == "Failed":
+        lines.append("         SageMaker says so for one refusal; the others are answered")
     lines.append(f"answers: {told['answered']:,} of {state.total:,} objects")
     if told["predictions"]:
         lines.append(f"table:   {told['predictions']}")

@@ -70,8 +70,8 @@ def transform_calls(spec: DeploymentSpec, resolved: Resolved, name: str) -> list
     ]
 
 
-def manifest_call(transform: TransformSpec, name: str, manifest: bytes) -> Call:
-    """Puts the list of pictures where the job looks for it."""
+def manifest_call(transform: TransformSpec, name: str, manifest: bytes | str) -> Call:
+    """Puts the list of pictures where the job looks for it; for --show, a word about it."""
     uri = manifest_of(transform, name)
     return Call(
         service="s3",
