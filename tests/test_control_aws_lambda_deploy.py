@@ -155,11 +155,13 @@ def test_provisioned_concurrency_is_priced_agreed_to_and_waited_for(account):
     )
     assert "version 1" in result.stdout
     done(account, *words, "--yes")
-    assert "UpdateAlias" not in changes(account)
+    assert not {"UpdateAlias", "PutProvisionedConcurrencyConfig"} & set(changes(account))
     account.client("lambda").update_function_configuration(FunctionName="dogs", Timeout=30)
     done(account, *words, "--yes")
     alias = account.client("lambda").get_alias(FunctionName="dogs", Name="live")
     assert alias["FunctionVersion"] == "2"
+    done(account, *DEPLOY, "--provisioned-concurrency", 3, "--yes")
+    assert "PutProvisionedConcurrencyConfig" in changes(account)
     provisioning(account, "FAILED")
     failed = done(account, *words, "--yes", code=1)
     assert "AWS says: why" in failed.stderr

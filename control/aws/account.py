@@ -11,9 +11,15 @@ from control.aws_client import AwsError, aws_client, aws_errors
 # Names of what is not there: AWS has several words for it, and SageMaker only a sentence.
 MISSING = frozenset(
     {
-        *("ResourceNotFound", "ResourceNotFoundException", "NoSuchEntity", "ObjectNotFoundException"),
+        *(
+            "ResourceNotFound",
+            "ResourceNotFoundException",
+            "NoSuchEntity",
+            "ObjectNotFoundException",
+        ),
         *("NoSuchKey", "NoSuchBucket", "404", "NotFoundException"),
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchResourceException"),
+        "ProvisionedConcurrencyConfigNotFoundException",
     }
 )
 MISSING_WORDS = (

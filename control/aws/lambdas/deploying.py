@@ -191,9 +191,17 @@ class Deployment:
             account.send(alias_call(spec.name, version), f"alias {ALIAS}")
         elif alias["FunctionVersion"] != version:
             account.send(alias_call(spec.name, version, "UpdateAlias"), f"alias {ALIAS}")
-        account.send(provision_call(spec), f"provisioned concurrency of {spec.name}")
+        if alias is None or not self._is_provided():
+            account.send(provision_call(spec), f"provisioned concurrency of {spec.name}")
         self._until_ready()
         return version
+
+    def _is_provided(self) -> bool:
+        """Whether as many are kept, or made, ready: asking again would begin anew."""
+        call = on_function(self.spec.name, "GetProvisionedConcurrencyConfig", Qualifier=ALIAS)
+        has = self.account.find(call, f"provisioned concurrency of {self.spec.name}") or {}
+        wanted = has.get("RequestedProvisionedConcurrentExecutions")
+        return wanted == self.spec.provisioned and has.get("Status") != "FAILED"
 
     def _until_ready(self) -> None:
         name, doing = self.spec.name, f"provisioned concurrency of {self.spec.name}"
