@@ -3,16 +3,11 @@
 import io
 import json
 import shutil
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from kinds import encode, rotated, scene
 from PIL import Image
-from serving import REPOSITORY
 from test_control_data_layout import as_training_sees
 
 from contract.errors import ChannelError
@@ -268,36 +263,3 @@ def test_a_prefix_in_s3_is_downloaded_and_checked(aws_here, dogs, capsys, monkey
     assert (code, told["pictures"], told["folder"]) == (1, 61, "s3://pets-1/d")
     assert found(told)["leak"]["groups"] == [["test/husky/copy.jpg", "train/husky/3.jpg"]]
     assert "other" not in found(told)  # the manifest of the push is none
-
-
-def test_processes_end_with_the_one_that_started_them(dogs):
-    """Killed so that it can tell nobody."""
-    for number in range(400):
-        shutil.copy(dogs / "train/husky/3.jpg", dogs / f"train/husky/more{number}.jpg")
-    child = subprocess.Popen(
-        [sys.executable, "-m", "control", "data", "check", str(dogs), "--processes", "2"],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
-    deadline = time.monotonic() + 60
-    workers: list[str] = []
-    while len(workers) < 3 and child.poll() is None and time.monotonic() < deadline:
-        workers = children.read_text().split()  # one more counts what the others share
-        time.sleep(0.002)
-    child.kill()
-    child.wait(60)
-    while any(map(is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(workers) == 3
-    assert not any(map(is_running, workers))
-
-
-def is_running(pid: str) -> bool:
-    """False for one that has ended, even when nobody has asked how."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"

@@ -38,6 +38,8 @@ def page(tmp_path_factory):
     (dogs / f"train/{LONG}/wrong.jpg").write_bytes((dogs / "train/beagle/2.jpg").read_bytes())
     (dogs / "train/beagle/twice.jpg").write_bytes((dogs / "train/beagle/3.jpg").read_bytes())
     (dogs / f"train/beagle/{evil}.jpg").write_bytes(whole[:2000])
+    copied = (dogs / "train" / evil / "1.jpg").read_bytes()
+    (dogs / "test" / evil / "1.jpg").write_bytes(copied)
     (dogs / "train/empty").mkdir()
     assert main(["data", "check", str(dogs), "--page", str(folder / "check.html")]) == 1
     return folder / "check.html"
@@ -56,7 +58,7 @@ def test_the_page_holds_all_that_it_shows_and_nothing_runs_in_it(page):
 
 def test_the_page_says_what_was_found(page):
     words = words_of(page.read_text())
-    assert "2 of 11 test pictures are in train" in words
+    assert "3 of 11 test pictures are in train" in words
     assert "The same picture in two splits" in words
     assert "The same file" in words
     assert "gradients differ" in words
@@ -67,7 +69,7 @@ def test_the_page_says_what_was_found(page):
 def test_the_pictures_of_the_page_are_jpegs_of_a_few_kilobytes(page):
     found = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page.read_text())
     sizes = [len(base64.b64decode(one)) for one in found]
-    assert len(found) == 10  # leaks 2 + 3, conflict 3, copies 2
+    assert len(found) == 12  # leaks 2 + 2 + 3, conflict 3, copies 2
     assert max(sizes) < 30_000
     assert all(base64.b64decode(one).startswith(b"\xff\xd8") for one in found)
 
