@@ -18,9 +18,9 @@ from control.command_demo import DEMO
 from control.command_deploy import DEPLOY
 from control.command_doctor import DOCTOR
 from control.command_lambda import LAMBDA
+from control.command_list import LIST
 from control.command_models import MODELS
 from control.command_predict import PREDICT
-from control.command_list import LIST
 from control.command_report import REPORT
 from control.command_run import RUN
 from control.command_scale import SCALE

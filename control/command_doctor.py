@@ -70,8 +70,8 @@ DOCTOR = Command(
     examples=(
         "kennel doctor",
         "kennel doctor -o json",
-        "kennel doctor jobs/dogs.toml",
-        "kennel doctor jobs/digits.toml --pictures pictures",
+        "kennel doctor jobs/dogs_aws.toml",
+        "kennel doctor jobs/dogs_endpoint.toml --pictures photos",
     ),
     add_arguments=_add_arguments,
     run=doctor,

@@ -75,7 +75,7 @@ def configuration(architecture: str) -> Iterator[str]:
     document = json.dumps({"os": "linux", "architecture": architecture}).encode()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", str(len(document)))
             self.end_headers()

@@ -278,7 +278,7 @@ def test_archives_and_images_are_named_with_their_price_and_kept(account, capsys
     s3 = account.client("s3")
     s3.create_bucket(Bucket="models")
     s3.put_object(Bucket="models", Key="dogs.tar.gz", Body=b"x" * 5000)
-    s3.put_object(Bucket="models", Key="dogs.tar.gz.old", Body=b"x")
+    s3.put_object(Bucket="models", Key="dogs.tar.gz.old", Body=b"x" * 9000)
     assert main(["cleanup", "dogs", "--yes"]) == 0
     shown = capsys.readouterr().out
     assert (

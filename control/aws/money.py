@@ -56,9 +56,7 @@ def agree(costs: Sequence[Cost], *, is_yes: bool, to: TextIO | None = None) -> N
         say(f"cost:    {cost.line()}", to=to)
     if any(cost.per_hour is not None for cost in costs):
         say(f"         list prices of us-east-1 as of {DATED}; yours may differ", to=to)
-    confirm(
-        is_yes=is_yes, because="this costs money", otherwise="nothing was made in AWS", to=to
-    )
+    confirm(is_yes=is_yes, because="this costs money", otherwise="nothing was made in AWS", to=to)
 
 
 def confirm(*, is_yes: bool, because: str, otherwise: str, to: TextIO | None = None) -> None:
