@@ -261,3 +261,14 @@ def test_an_archive_is_uploaded_as_it_is(aws_here, tmp_path):
     (key,) = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     sent = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     assert sent == (tmp_path / "model.tar.gz").read_bytes()
+
+
+def test_a_bundle_that_is_there_is_not_uploaded_again(aws_here, tmp_path):
+    put_bucket(aws_here)
+    path = write_deployment(tmp_path)
+    assert deploy(path).returncode == 0
+    aws_here.forget()
+    aws_here.client("sagemaker").delete_endpoint(EndpointName="dogs")
+    done = deploy(path)
+    assert "is there already" in done.stdout
+    assert aws_here.calls("PutObject") == []

@@ -116,6 +116,17 @@ def test_only_the_configuration_before_is_kept(deployed, tmp_path):
     assert len(models) == 2
 
 
+def test_a_model_that_a_kept_configuration_uses_stays(deployed, tmp_path):
+    Updates(deployed)
+    model = deployed.client("sagemaker").list_models()["Models"][0]["ModelName"]
+    assert deploy(tmp_path / "dogs.toml", "--instance-count", "2").returncode == 0
+    done = deploy(other_bundle(tmp_path))
+    assert "removed: configuration" in done.stdout
+    assert model in {
+        one["ModelName"] for one in deployed.client("sagemaker").list_models()["Models"]
+    }
+
+
 def test_roll_back_goes_to_the_configuration_before_and_forth_again(deployed, tmp_path):
     updates = Updates(deployed)
     (first,) = configs(deployed)
@@ -151,6 +162,17 @@ def test_an_update_that_alarms_rolled_back_is_told_and_its_parts_go(deployed, tm
     assert "one answer in two is a 500" in done.stdout
     assert configs(deployed) == {first}
     assert len(deployed.client("sagemaker").list_models()["Models"]) == 1
+
+
+def test_after_a_failed_update_one_can_still_go_back_to_the_one_before(deployed, tmp_path):
+    updates = Updates(deployed)
+    (first,) = configs(deployed)
+    assert deploy(other_bundle(tmp_path)).returncode == 0
+    second = updates.seen[0]["EndpointConfigName"]
+    updates.ends["EndpointConfigName"] = second
+    assert deploy(other_bundle(tmp_path, name="third")).returncode == 1
+    assert tags(deployed)[PREVIOUS] == first
+    assert configs(deployed) == {first, second}
 
 
 def test_a_broken_update_names_the_ways_out(deployed, tmp_path):
