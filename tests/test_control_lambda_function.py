@@ -200,3 +200,13 @@ def test_the_file_imports_nothing_but_what_lambda_has():
         for alias in node.names
     }
     assert names - sys.stdlib_module_names == {"boto3", "botocore"}
+
+
+def test_a_picture_that_looks_like_base64_is_a_picture(dogs, real_server):
+    text = "P3\n1 1\n255\n240 030 010\n"
+    assert len("".join(text.split())) % 4 == 0
+    answer = dogs(function_url(text, content_type="text/plain"))
+    assert (answer["statusCode"], answer["body"].encode()) == asked_directly(
+        real_server, text.encode()
+    )
+    assert json.loads(answer["body"])["predictions"][0]["label"] == "red"
