@@ -9,11 +9,11 @@ from control.bundle_source import opened_bundle
 from control.child import ROOT
 from control.client import ask, read_picture
 from control.command_predict import ask_all
-from control.command_run import result_text
 from control.digits import write_digits
 from control.job_spec import Overrides, read_job_spec
 from control.parser import Command, Parser, pair
 from control.run_process import ProcessRunner
+from control.run_text import result_text
 from control.runs import RUNS
 from control.server import running_server
 from control.terminal import bar, complain, say, table

@@ -10,12 +10,11 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from contract.job import JobResult
-from contract.manifest import MANIFEST_NAME
 from contract.tuning import FIND_LR_KEY
 from control.aws.job.interrupts import DetachedError
 from control.debug_flags import DebugFlags, add_debug_flags
 from control.debug_spec import DebugSpec
-from control.debug_text import profiler_page, spec_lines
+from control.debug_text import spec_lines
 from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
@@ -28,23 +27,21 @@ from control.place import (
     place_of,
     refuse,
 )
-from control.rule_text import rule_table
 from control.run_container import IMAGE, SHM_SIZE, ContainerRunner
 from control.run_in_aws import (
     FLAGS,
     RUNNERS,
     add_aws_flags,
     attach,
-    aws_lines,
     place_on_top,
     run_in_aws,
     stop,
 )
 from control.run_process import ProcessRunner
+from control.run_text import result_text
 from control.runner import Plan, Runner
 from control.runs import RUNS, read_run
 from control.study_runs import best_of, find_study
-from control.summary import metric_lines
 from control.terminal import duration, say, say_json
 
 
@@ -143,36 +140,6 @@ def plan_text(plan: Plan) -> str:
             *(f"after            {shlex.join(words)}" for words in plan.after),
         ]
     )
-
-
-def result_text(result: JobResult, advice: str = "") -> str:
-    """How a job ended, where things are and what to do next, or the advice that it gave."""
-    run = read_run(result.folder)
-    lines = [
-        "",
-        *metric_lines(result.metrics),
-        *(["", rule_table(run.rules), ""] if run.rules else []),
-        f"job {result.name}: {result.status} after {duration(result.seconds)}",
-    ]
-    if result.failure_reason:
-        lines.append(f"reason:  {result.failure_reason}")
-    lines += aws_lines(run)
-    lines.append(f"folder:  {result.folder}")
-    if run.report.is_file():
-        lines.append(f"report:  {run.report}")
-    if page := profiler_page(result.folder, run.rules):
-        lines.append(f"profile: {page}")
-    if advice:
-        lines.append(advice)
-        return "\n".join(lines)
-    following = [f"kennel report {result.folder}"] if run.rules else []
-    has_model = (result.model_dir / MANIFEST_NAME).is_file()
-    if result.ok or (result.status == "Stopped" and has_model):
-        following += [f"kennel serve {result.folder}"]
-        following += [f"kennel predict PICTURE --bundle {result.folder}"]
-    for label, command in zip(("next:", *[""] * len(following)), following, strict=False):
-        lines.append(f"{label.ljust(9)}{command}")
-    return "\n".join(lines)
 
 
 def runner_for(

@@ -52,7 +52,7 @@ def test_every_command_has_help_with_examples(command, capsys):
         (["run"], "the following arguments are required: JOB.toml"),
         (["run", "a.toml", "--shwo"], "did you mean --show?"),
         (["run", "a.toml", "--set", "epochs"], "expected NAME=VALUE, got 'epochs'"),
-        (["run", "a.toml", "--on", "aws"], "--on aws: this version knows process and container"),
+        (["run", "a.toml", "--on", "moon"], "this version knows process, container, aws and ec2"),
         (["run", "a.toml", "--on", "proces"], "did you mean 'process'?"),
         (["run", "nowhere.toml"], "nowhere.toml does not exist"),
         (["list", "-o", "yaml"], "invalid choice: 'yaml'"),
