@@ -95,8 +95,9 @@ def test_what_was_counted_a_moment_ago_is_not_listed_again(answers, aws_here):
 def test_answers_are_found_with_whatever_folders_before_their_names(aws_here, base):
     s3 = aws_here.client("s3")
     s3.create_bucket(Bucket="photos")
-    s3.put_object(Bucket="photos", Key="a/b/c/d.jpg", Body=b"")
-    s3.put_object(Bucket="photos", Key=f"out/job/{base}c/d.jpg.out", Body=b"")
+    for name in ("c/d.jpg", "x.jpg", "b/x.jpg"):  # the last two look like each other's answers
+        s3.put_object(Bucket="photos", Key=f"a/b/{name}", Body=b"")
+        s3.put_object(Bucket="photos", Key=f"out/job/{base}{name}.out", Body=b"")
     out, given = S3Uri("photos", "out/job/"), S3Uri("photos", "a/b/")
     assert base_of(S3(), out, given) == base
     assert base_of(S3(), S3Uri("photos", "out/empty/"), given) == ""

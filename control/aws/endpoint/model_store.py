@@ -77,7 +77,7 @@ class ModelStore:
             name=name,
             num_bytes=int(head["ContentLength"]),
             changed_at=head["LastModified"],
-            source=unquote(told.get(FROM, "")),
+            source="".join(filter(str.isprintable, unquote(told.get(FROM, "")))),
             digest=told.get(DIGEST, ""),
         )
 

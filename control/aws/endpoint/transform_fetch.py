@@ -2,6 +2,7 @@
 `kennel transform` makes here.
 """
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from control.transform_results import ResultFiles
 from control.transform_row import Row, answered, refused, text_of
 
 THREADS = 32  # an answer takes tens of milliseconds to come
+LOOKED_AT = 20  # answers, to learn how SageMaker calls them
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,25 +83,28 @@ def fetch(answers: Answers, files: ResultFiles, signals: Signals) -> bool:
 def base_of(s3: S3, answers: S3Uri, given: S3Uri) -> str:
     """What SageMaker put before an object's name in the folder of answers.
 
-    The API reference names the input's last folder there, and real jobs have nothing; so the
-    first answer is looked at. Raises AwsError.
+    The API reference names the input's last folder there, and real jobs have nothing; so some
+    answers are looked at: the objects that they would be of must exist. Raises AwsError.
 
     Args:
         given: the input's folder.
     """
-    first = next((key for key in s3.list(answers) if key.endswith(OUT)), None)
-    if first is None:
-        return ""
-    name = first[len(answers.key) : -len(OUT)]
-    for base in _bases(given.key):
-        if name.startswith(base) and s3.exists(S3Uri(given.bucket, given.key + name[len(base) :])):
-            return base
-    return ""
+    found = (key for key in s3.list(answers) if key.endswith(OUT))
+    names = [key[len(answers.key) : -len(OUT)] for key in itertools.islice(found, LOOKED_AT)]
+
+    def fits(base: str) -> bool:
+        return all(
+            name.startswith(base)
+            and s3.exists(S3Uri(given.bucket, given.key + name.removeprefix(base)))
+            for name in names
+        )
+
+    return next(filter(fits, _bases(given.key)), "")
 
 
 def _bases(folder: str) -> Iterable[str]:
-    """`a/b/`, `b/` and nothing for the folder `a/b/`: the longest first."""
-    parts = folder.rstrip("/").split("/") if folder else []
-    for number in range(len(parts)):
-        yield "/".join(parts[number:]) + "/"
+    """Nothing, `b/` and `a/b/` for the folder `a/b/`: what real jobs have first."""
     yield ""
+    parts = folder.rstrip("/").split("/") if folder else []
+    for number in reversed(range(len(parts))):
+        yield "/".join(parts[number:]) + "/"
