@@ -175,6 +175,10 @@ def test_the_estimated_wait_is_that_of_requests_at_random_times():
     policy, machine = spec(maximum=1), Machine(images_per_second=1 / each)
     played = simulate(Trace(name="", rates=(rate,) * 120), policy, machine)
     assert played.latency[100] - each == pytest.approx(total / 200_000, rel=0.05)
+    # Little's law for how many it works on or holds.
+    fast = ScalingSpec(maximum=1, metric="concurrent_requests_per_model", target=50.0)
+    played = simulate(Trace(name="", rates=(rate,) * 120), fast, machine)
+    assert played.metric[100] == pytest.approx(rate * (total / 200_000 + each), rel=0.05)
 
 
 def test_a_day_takes_about_a_second_at_most():

@@ -206,7 +206,7 @@ def _about_target(spec: ScalingSpec, machine: Machine) -> list[str]:
 def _about_bounds(spec: ScalingSpec, machine: Machine, figures: Findings) -> list[str]:
     if 0 < figures.fixed_enough <= spec.minimum and spec.maximum > spec.minimum:
         return [
-            f"{figures.fixed_enough} instance(s) that never change carry all of it: this traffic "
+            f"a fleet of {figures.fixed_enough} that never changes carries all of it: this traffic "
             "needs no scaling"
         ]
     if figures.fixed_enough > spec.maximum:

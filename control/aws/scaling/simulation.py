@@ -110,6 +110,7 @@ class _Run:
         self._tracker = Tracker(spec, self._watch)
         self._fleet, self._room = Fleet(first, machine.startup_seconds), WaitingRoom()
         self._sum = self._most = self._point = 0.0  # of the period that runs; of the last one
+        self._held = 0.0  # requests that wait or are computed
         self._due: list[tuple[int, float]] = []  # points that no alarm has seen yet
         self._wake_at, self._wake_until = math.inf, 0.0
 
@@ -118,12 +119,12 @@ class _Run:
         ready = self._fleet.ready
         self.played.ready.append(ready)
         self.played.desired.append(self._fleet.desired)
-        served = self._answer(second, rate, ready)
-        self._measure(second, rate, ready, served)
+        self._answer(second, rate, ready)
+        self._measure(second, rate, ready)
         self._scale(second + 1)
         self.played.seconds += 1
 
-    def _answer(self, second: int, rate: float, ready: int) -> float:
+    def _answer(self, second: int, rate: float, ready: int) -> None:
         """What is served, refused and left waiting this second."""
         machine, room, played = self._machine, self._room, self.played
         capacity = ready * machine.images_per_second
@@ -131,7 +132,7 @@ class _Run:
         left = room.waiting + rate - served
         refused = 0.0 if self._is_queued else max(0.0, min(rate, left - ready * machine.room))
         late = 0.0
-        wait = self._queueing(rate, capacity)
+        wait = by_chance = self._queueing(rate, capacity)
         if room.waiting > 0 or left > 0:
             room.add(second, rate - refused)
             late, longest = room.take(second, min(served, room.waiting), self._late_seconds)
@@ -143,7 +144,8 @@ class _Run:
         played.late.append(late)
         played.waiting.append(room.waiting)
         played.latency.append(machine.base_seconds + wait)
-        return served
+        # Little's law: those in an instance are those that come times how long they stay.
+        self._held = room.waiting + served * (machine.base_seconds + by_chance)
 
     def _queueing(self, rate: float, capacity: float) -> float:
         """The mean wait when requests come at random, before any queue stays: M/D/1.
@@ -157,14 +159,14 @@ class _Run:
         longest = self._machine.room / (2 * each)  # when all are busy, the room is half full
         return min((1 - idle) / (2 * each * idle), longest) if idle > ROUNDING else longest
 
-    def _measure(self, second: int, rate: float, ready: int, served: float) -> None:
+    def _measure(self, second: int, rate: float, ready: int) -> None:
         """The metric's periods, as CloudWatch counts them."""
-        held = self._room.waiting + served * self._machine.base_seconds
+        held = self._held / max(1, ready)
         if self._spec.metric == "invocations_per_instance":
             self._sum += rate / max(1, ready)
         else:
-            self._sum += held / max(1, ready) / self._watch.period_seconds
-            self._most = max(self._most, held / max(1, ready))
+            self._sum += held / self._watch.period_seconds
+            self._most = max(self._most, held)
         end = second + 1
         if end % self._watch.period_seconds == 0:
             is_fast = self._spec.metric == "concurrent_requests_per_model"
