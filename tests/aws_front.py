@@ -5,6 +5,7 @@ lets states pass one after another (moto's jobs are done at once), answers opera
 does not know from the test's own data, and hands InvokeEndpoint to a real server of ours.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -280,9 +281,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", length or str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        # Whoever asked may have been stopped meanwhile.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Ctrl-C while kennel deploy works: what goes on in AWS, and how the same command goes on."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import pytest
 from endpoints import Updates, fixed_bundle, put_bucket, typed, write_deployment
 from serving import REPOSITORY
 
@@ -84,3 +86,30 @@ def test_an_update_goes_on_and_the_same_command_waits_for_it(aws_here, tmp_path)
     assert "being changed already" in again.stdout
     assert "nothing was changed" in again.stdout
     assert len(updates.seen) == 1
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"n\n", ["dogs"]), (b"\n", [])])
+def test_on_a_terminal_a_failure_asks_whether_to_remove_what_was_made(
+    aws_here, tmp_path, answer, left
+):
+    put_bucket(aws_here)
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Failed", "FailureReason": "no luck"})
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "control", "deploy", str(write_deployment(tmp_path))],
+        env={**aws_here.environment, "KENNEL_POLL_SECONDS": "0.05"},
+        cwd=REPOSITORY,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    os.write(ours, b"y\n" + answer)
+    told, said = process.communicate(timeout=WAIT_SECONDS)
+    os.close(ours)
+    assert process.returncode == 1
+    assert "remove what was made? [Y/n]" in told
+    assert "no luck" in said
+    found = aws_here.client("sagemaker").list_endpoints()["Endpoints"]
+    assert [one["EndpointName"] for one in found] == left

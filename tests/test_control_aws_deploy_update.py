@@ -122,9 +122,8 @@ def test_a_model_that_a_kept_configuration_uses_stays(deployed, tmp_path):
     assert deploy(tmp_path / "dogs.toml", "--instance-count", "2").returncode == 0
     done = deploy(other_bundle(tmp_path))
     assert "removed: configuration" in done.stdout
-    assert model in {
-        one["ModelName"] for one in deployed.client("sagemaker").list_models()["Models"]
-    }
+    left = deployed.client("sagemaker").list_models()["Models"]
+    assert model in [one["ModelName"] for one in left]
 
 
 def test_roll_back_goes_to_the_configuration_before_and_forth_again(deployed, tmp_path):

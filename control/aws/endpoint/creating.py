@@ -66,7 +66,7 @@ def _failed(work: Work, answer: Described) -> HostError:
     work.follower.say_log()
     advice = advice_for(reason)
     left = f"it is still there: `kennel cleanup {name}` removes it"
-    if not work.is_kept:
+    if work.may_remove():
         work.undo()
         left = "what was made is removed again"
     return HostError(

@@ -217,3 +217,4 @@ def _check_serverless(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
             )
     if spec.update.strategy == "rolling":
         raise SpecError(f"{spec.path}: update.strategy: rolling does not work serverless")
+    check_host(spec.path, spec.place.instance_type, spec.place)

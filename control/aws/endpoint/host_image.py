@@ -128,7 +128,7 @@ def check_host(path: Path, instance_type: str, place: EndpointPlace) -> None:
             )
         if _repository(place.image) == GPU_IMAGE and not has_gpu(instance_type):
             raise SpecError(
-                f"{path}: aws.image: {GPU_IMAGE} wants a GPU, and {instance_type} has none: take "
+                f"{path}: aws.image: {GPU_IMAGE} wants a GPU, and there is none here: take "
                 f"{CPU_IMAGE}"
             )
     if place.kms_key and has_local_disk(instance_type):

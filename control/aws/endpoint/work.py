@@ -1,5 +1,6 @@
 """Work: what creating and updating an endpoint have in common, and how it is undone."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,13 @@ class Work:
     def undo_later(self, call: Call) -> None:
         """What takes back something that was just made."""
         self._undo.append(call)
+
+    def may_remove(self) -> bool:
+        """Whether what a failure left is removed; asks whoever is there and did not say --yes."""
+        if self.is_kept or self.is_yes or not sys.stdin.isatty():
+            return not self.is_kept
+        say("remove what was made? [Y/n] ", to=self.echo)
+        return sys.stdin.readline().strip().lower() not in ("n", "no")
 
     def undo(self) -> None:
         """Remove what this deployment has made, last things first; what is in use stays."""
