@@ -58,7 +58,7 @@ def run_job(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     # With -o json, stdout belongs to the document; the job's own lines go to stderr.
     echo = sys.stderr if arguments.output == "json" else sys.stdout
-    if arguments.attach or arguments.stop:
+    if arguments.attach is not None or arguments.stop is not None:
         return _look_after(arguments, echo)
     if arguments.job is None:
         raise UsageError("the following arguments are required: JOB.toml; see `kennel run --help`")
@@ -94,20 +94,29 @@ def _run_in_aws(arguments: argparse.Namespace, echo: TextIO) -> int:
 
 def _look_after(arguments: argparse.Namespace, echo: TextIO) -> int:
     """A run that goes on in AWS."""
-    if arguments.stop:
-        run = stop(arguments.stop, echo)
-        say(f"stop:    asked for; `kennel run --attach {run.folder}` waits for its end", to=echo)
-        return 0
-    return _say_result(arguments, attach(arguments.attach, echo))
+    if arguments.job is not None:
+        raise UsageError(
+            f"--attach and --stop want a run, and {arguments.job} is a job: leave it out"
+        )
+    if arguments.stop is None:
+        return _say_result(arguments, attach(arguments.attach, echo))
+    run = stop(arguments.stop, echo)
+    say(f"stop:    asked for; `kennel run --attach {run.folder}` waits for its end", to=echo)
+    if arguments.output == "json":
+        say_json(run.to_json())
+    return 0
 
 
 def _say_result(arguments: argparse.Namespace, result: JobResult) -> int:
-    advice = read_lr_advice(result.folder) if arguments.find_lr and result.ok else None
+    run = read_run(result.folder)
+    is_finder = result.ok and FIND_LR_KEY in run.hyperparameters
+    advice = read_lr_advice(run.folder) if is_finder else None
     if arguments.output == "json":
         found = {"lr_finder": advice.to_json()} if advice else {}
-        say_json({**read_run(result.folder).to_json(), **found})
+        say_json({**run.to_json(), **found})
     else:
-        say(result_text(result, advice_text(advice, arguments.job) if advice else ""))
+        job = arguments.job or Path("JOB.toml")  # the file is not known after --attach
+        say(result_text(result, advice_text(advice, job) if advice else ""))
     return 0 if result.ok else 1
 
 

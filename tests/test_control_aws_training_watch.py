@@ -269,3 +269,8 @@ def test_a_name_that_somebody_else_has_is_refused(aws_here, here, capsys):
     assert main(["run", str(job_file(here)), *RUN]) == 1
     assert "it exists already" in capsys.readouterr().err
     assert run_json(only_run(here))["status"] == "Failed"
+
+
+def test_a_job_file_beside_attach_is_refused(here, capsys):
+    assert main(["run", str(job_file(here)), "--attach", "1"]) == 2
+    assert "want a run" in capsys.readouterr().err
