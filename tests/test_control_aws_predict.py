@@ -163,6 +163,19 @@ def test_a_model_that_is_still_loading_is_waited_for(endpoint, tmp_path):
     assert len(endpoint.calls("InvokeEndpoint")) == 4
 
 
+def test_a_server_that_is_busy_is_asked_again_but_not_for_ever(endpoint, tmp_path):
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    busy = 'Received server error (503) from primary with message "{"message": "too many"}". See x'
+    endpoint.fail("InvokeEndpoint", "ModelError", busy, status=424, times=2)
+    done = predict(tmp_path / "red.png", "--endpoint", "dogs")
+    assert done.returncode == 0, done.stderr
+    endpoint.fail("InvokeEndpoint", "ModelError", busy, status=424, times=50)
+    done = predict(tmp_path / "red.png", "--endpoint", "dogs")
+    assert done.returncode == 1
+    assert done.stderr == f"kennel: {tmp_path / 'red.png'}: too many\n"
+    assert len(endpoint.calls("InvokeEndpoint")) == 3 + 6
+
+
 def test_a_throttled_call_is_tried_again(endpoint, tmp_path):
     (tmp_path / "red.png").write_bytes(picture("red"))
     endpoint.fail("InvokeEndpoint", "ThrottlingException", "Rate exceeded")
