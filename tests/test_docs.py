@@ -12,6 +12,7 @@ import pytest
 from contract.errors import KennelError
 from contract.hyperparameters import SETTINGS, parse_hyperparameters
 from contract.job import CHANNELS, channel_name
+from control.aws.endpoint.deployment import read_deployment
 from control.cli import COMMANDS, find_command
 from control.parser import parse
 from control.reference import stale_pages
@@ -117,7 +118,20 @@ def test_our_own_modules_run_as_the_pages_say(module):
     subprocess.run(command, check=True, timeout=60, cwd=ROOT, capture_output=True)
 
 
-JOBS = [p for p in sorted((ROOT / "jobs").glob("*.toml")) if "[tuning]" not in p.read_text()]
+EXAMPLES = sorted((ROOT / "jobs").glob("*.toml"))
+JOBS = [path for path in EXAMPLES if "[hyperparameters]" in path.read_text()]
+JOBS = [path for path in JOBS if "[tuning]" not in path.read_text()]
+DEPLOYMENTS = [path for path in EXAMPLES if "\nkind = " in path.read_text()]
+
+
+def test_every_example_file_is_a_job_a_study_or_a_deployment():
+    studies = {path for path in EXAMPLES if "[tuning]" in path.read_text()}
+    assert {*JOBS, *DEPLOYMENTS} | studies == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("path", DEPLOYMENTS, ids=lambda path: path.name)
+def test_the_example_deployments_are_read(path):
+    assert read_deployment(path).name.startswith("dogs")
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
@@ -127,4 +141,7 @@ def test_the_example_jobs_hold_only_known_hyperparameters_and_channels(path):
     assert parse_hyperparameters(strings).given == {
         name.replace("_", "-") for name in job["hyperparameters"]
     }
-    assert {channel_name(name) for name in job["channels"]} <= set(CHANNELS)
+    places = [job, *(job[place] for place in ("aws", "ec2") if place in job)]
+    channels = {name for place in places for name in place.get("channels", {})}
+    assert channels
+    assert {channel_name(name) for name in channels} <= set(CHANNELS)
