@@ -122,6 +122,12 @@ def test_the_same_picture_under_two_labels_is_a_conflict(dogs, capsys):
     assert set(found(told)) == {"conflict", "duplicate"}
 
 
+def test_copies_are_said_to_leak_where_validation_would_be_held_out(dogs, capsys):
+    shutil.copy(dogs / "train/husky/4.jpg", dogs / "train/husky/y.jpg")
+    assert "held out" not in found(checked(capsys, dogs)[1])["duplicate"]["text"]
+    assert "held out" in found(checked(capsys, dogs / "train")[1])["duplicate"]["text"]
+
+
 def test_what_cannot_be_read_is_named_with_the_reason(dogs, capsys):
     whole = (dogs / "train/husky/3.jpg").read_bytes()
     planted = {

@@ -26,6 +26,8 @@ def troubles_of_groups(gallery: Gallery, groups: Sequence[Sequence[int]]) -> Ite
     if doubled:
         extra = sum(_repeats(group) for group in doubled)
         text = f"{extra:,} pictures are further copies of others in the same split and class"
+        if "validation" not in gallery.layout.folders:
+            text += ": some would be held out for validation, and their copies trained on"
         yield _grouped("duplicate", text, doubled)
 
 

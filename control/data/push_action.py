@@ -87,7 +87,7 @@ def _check(arguments: argparse.Namespace, folder: Path) -> None:
 def _say(pushed: Pushed) -> None:
     plan = pushed.plan
     there = len(plan.items) - pushed.sent
-    rate = f", {pushed.sent / pushed.seconds:,.0f} a second" if pushed.seconds > 1 else ""
+    rate = f", {pushed.sent / pushed.seconds:,.0f} a second" if pushed.sent >= 100 else ""
     parts = [
         f"{pushed.sent:,} files ({size_text(pushed.sent_bytes)}) in "
         f"{duration(pushed.seconds)}{rate}",
