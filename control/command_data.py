@@ -119,7 +119,9 @@ def _add_push(parser: Parser) -> None:
     parser.add_argument(
         "--kms-key", metavar="KEY", help="push: encrypt with this key of KMS: its id, ARN or alias"
     )
-    parser.add_argument("--yes", action="store_true", help="push: agree to the cost, and to --delete")
+    parser.add_argument(
+        "--yes", action="store_true", help="push: agree to the cost, and to --delete"
+    )
 
 
 def _add_check(parser: Parser) -> None:
