@@ -4,7 +4,10 @@ Its docker, aws, shutdown, systemctl, dnf and curl are stand-ins that write down
 called and do as the test says. S3 is a folder.
 """
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -92,7 +95,11 @@ class Instance:
     def start(self, **changes: Any) -> "subprocess.CompletedProcess[str]":
         """Run the user data to its end."""
         with self.begin(**changes) as script:
-            said, complained = script.communicate(timeout=WAIT_SECONDS)
+            try:
+                said, complained = script.communicate(timeout=WAIT_SECONDS)
+            finally:  # nothing is left of a script that does not end
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(script.pid, signal.SIGKILL)
         return subprocess.CompletedProcess(script.args, script.returncode, said, complained)
 
     def begin(self, **changes: Any) -> "subprocess.Popen[str]":
@@ -120,6 +127,7 @@ class Instance:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def put(self, key: str, data: bytes = b"x") -> None:
