@@ -260,7 +260,8 @@ RUN = Command(
     description=(
         "Run the training job that a TOML file describes. Its folder, runs/NNNN-name, is laid out\n"
         "as SageMaker lays out /opt/ml and is never written to by another run. With --on aws it\n"
-        "is a training job of SageMaker's, whose folder looks the same in the end."
+        "is a training job of SageMaker's, with --on ec2 it has an instance that ends itself; the\n"
+        "folder looks the same in the end."
     ),
     examples=(
         "kennel run jobs/digits.toml",
@@ -271,6 +272,7 @@ RUN = Command(
         "kennel run jobs/dogs.toml --debug --profile",
         "kennel run jobs/dogs_aws.toml --on aws --show",
         "kennel run jobs/dogs_aws.toml --on aws --spot --yes",
+        "kennel run jobs/dogs_ec2.toml --on ec2 --show",
         "kennel run --attach 3",
         "kennel run jobs/dogs.toml --rule VanishingGradient:threshold=1e-6,actions=stop",
     ),
