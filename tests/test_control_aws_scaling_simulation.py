@@ -140,6 +140,15 @@ def test_while_instances_start_nothing_else_changes_and_then_the_larger_step_is_
     assert (second.second, second.before, second.after) == (1440, 2, 8)
 
 
+def test_more_instances_end_the_cooldown_of_fewer():
+    policy = spec(target=60.0, maximum=5, scale_in_cooldown_seconds=3600)
+    machine = Machine(images_per_second=9.0, startup_seconds=60)
+    played = simulate(trace((1000, 1), (900, 4), (3000, 1)), policy, machine, start=5)
+    changes = [(one.second, one.before, one.after) for one in played.changes]
+    # Otherwise the third one had to wait until 960 + 3600.
+    assert changes == [(960, 5, 1), (1200, 1, 4), (2820, 4, 1)]
+
+
 def test_the_fast_metric_sees_a_crowd_within_a_minute():
     fast = ScalingSpec(maximum=5, metric="concurrent_requests_per_model", target=4.0)
     played = simulate(trace((600, 0), (1200, 9)), fast, Machine(images_per_second=3.0))
