@@ -144,6 +144,26 @@ def test_somebody_who_is_quicker_is_not_overwritten(aws, bucket, tmp_path):
     assert body(bucket, "multi/dogs/v1.tar.gz") == b"theirs"
 
 
+def test_an_upload_whose_answer_was_lost_is_no_other_model(aws, bucket, tmp_path):
+    path = file_of(tmp_path)
+    assert aws.kennel("models", path, "add", "a", colour_bundle()).returncode == 0
+    aws.fail("HeadObject", "404", "Not Found", status=404)  # the second try of one call
+    again = aws.kennel("models", path, "add", "a", colour_bundle())
+    assert again.returncode == 0, again.stderr
+    assert len([one for one in aws.seen if one.operation == "PutObject"]) == 2
+
+
+def test_what_s3_has_afterwards_is_compared_with_what_was_sent(aws, bucket, tmp_path):
+    def spoil(_):
+        aws.after("PutObject", lambda _: None)
+        bucket.put_object(Bucket="models", Key="multi/a.tar.gz", Body=b"torn")
+
+    aws.after("PutObject", spoil)
+    done = aws.kennel("models", file_of(tmp_path), "add", "a", colour_bundle())
+    assert done.returncode == 1
+    assert "is not what was sent: 4 bytes" in done.stderr
+
+
 def test_an_archive_and_its_folder_are_one_model(aws, bucket, tmp_path):
     archive = tmp_path / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from aws_front import Aws, Refusal
 from batch_player import GROUP, ODD, Player, file_of, fill, models_of, put, rows
 from serving import COLOURS, colour_bundle, picture, server
 
@@ -162,6 +163,28 @@ def test_a_refusal_leaves_no_model_and_no_job(aws, bucket, tmp_path, operation):
     assert done.returncode == 1
     assert "ml.c5.xlarge for transform job usage" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert models_of(aws) == []
+
+
+@pytest.mark.parametrize("operation", ["CreateModel", "CreateTransformJob"])
+def test_a_lost_answer_makes_no_second_job(aws, bucket, url, tmp_path, moto_url, operation):
+    """AWS did it, the connection broke, and the call that is sent again finds it done."""
+    real = Aws(url=moto_url, environment={}).client("sagemaker")
+    player = Player(aws=aws, url=url)
+    aws.after("CreateTransformJob", player)
+
+    def lose(request):
+        if operation == "CreateModel":
+            real.create_model(**request)
+        else:
+            real.create_transform_job(**request)
+            player(request)
+        raise Refusal("ResourceInUse", f"{request['ModelName']} exists already")
+
+    aws.answer(operation, lose)
+    done = aws.kennel("deploy", file_of(tmp_path), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "answers" / "predictions.csv")) == len(ODD)
     assert models_of(aws) == []
 
 

@@ -51,6 +51,22 @@ def test_after_ctrl_c_the_job_goes_on_and_the_same_command_gets_its_answers(
     assert models_of(aws) == []
 
 
+def test_a_kill_before_the_job_was_made_leaves_no_model(aws, bucket, url, tmp_path):
+    aws.after("CreateTransformJob", Player(aws=aws, url=url))
+    aws.stages("DescribeTransformJob", {"TransformJobStatus": "InProgress"})
+    path = file_of(tmp_path)
+    with started(aws, path) as process:
+        process.kill()
+    aws.stages("DescribeTransformJob", {"TransformJobStatus": "Completed"})
+    missing = "Could not find requested job with name: dogs"
+    aws.fail("DescribeTransformJob", "ValidationException", missing)
+    time.sleep(1)  # names of jobs hold the second
+    done = aws.kennel("deploy", path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(aws.calls("CreateTransformJob")) == 2
+    assert models_of(aws) == []
+
+
 def test_a_job_over_its_time_is_stopped_and_its_answers_are_kept(aws, bucket, url, tmp_path):
     aws.after("CreateTransformJob", Player(aws=aws, url=url, left=("a b.jpg",)))
     began = (datetime.now(UTC) - timedelta(minutes=5)).timestamp()

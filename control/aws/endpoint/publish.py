@@ -130,9 +130,9 @@ def _put(account: Account, store: ModelStore, one: Publication, archive: Path) -
         try:
             account.send(call, f"{one.source} cannot be uploaded to {one.uri}")
         except AwsError as error:
-            if error.code in TAKEN:  # by somebody else, a moment ago
-                raise _taken(store, one) from None
-            raise
+            # Since a moment ago: by somebody else, or by ourselves when an answer was lost.
+            if error.code not in TAKEN or not _is_there(store, one):
+                raise
     looked = Call(
         service="s3",
         operation="HeadObject",

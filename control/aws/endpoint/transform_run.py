@@ -127,9 +127,11 @@ class TransformRun:
             write_json(self._record, {"job": name})
             try:
                 self._create(name)
-            except AwsError:
-                self._remove_model(name)
-                self._record.unlink(missing_ok=True)
+            except HostError as error:
+                # Where no answer came the job may be there: the same command looks.
+                if not (isinstance(error, AwsError) and error.is_transient):
+                    self._remove_model(name)
+                    self._record.unlink(missing_ok=True)
                 raise
         say(f"job:     {name}", to=self.echo)
         return name
@@ -140,11 +142,11 @@ class TransformRun:
         if self.transform.is_only_pictures:
             manifest = manifest_of_names(self.transform, self._names())
             self.account.send(manifest_call(self.transform, name, manifest), "the manifest")
-        self.account.send(model, f"model {name}")
+        self._send(model, f"model {name}")
 
         def make() -> bool:
             try:
-                self.account.send(job, f"transform job {name}")
+                self._send(job, f"transform job {name}")
             except AwsError as error:
                 if "could not find model" in str(error).lower():
                     return False
@@ -159,13 +161,22 @@ class TransformRun:
             look_again=self.again,
         )
 
+    def _send(self, call: Call, doing: str) -> None:
+        """Nobody else has the name: what exists was made by a call whose answer was lost."""
+        try:
+            self.account.send(call, doing)
+        except AwsError as error:
+            if not (error.code == "ResourceInUse" or "already exist" in str(error)):
+                raise
+
     def _begun(self) -> str:
         """The job that an earlier session began; empty when there is none in AWS."""
         if not self._record.is_file():
             return ""
         name = str(read_json(self._record, SpecError).get("job", ""))
         if self.account.find(describe_transform_job(name), f"transform job {name}") is None:
-            return ""  # killed before it was made
+            self._remove_model(name)  # killed before it was made
+            return ""
         say(f"job:     {name}, begun before", to=self.echo)
         return name
 
