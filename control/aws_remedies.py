@@ -6,7 +6,9 @@ import re
 # Source: IAM user guide, Troubleshoot access denied error messages.
 _DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: (\S+))?")
 # Source: the sentence of SageMaker's ResourceLimitExceeded.
-_LIMIT = re.compile(r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)")
+_LIMIT = re.compile(
+    r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)"
+)
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
 _THROTTLED = frozenset(
@@ -20,7 +22,7 @@ _PLAIN = {
     "ExpiredToken": "log in again: `aws sso login`, or new keys",
     "ExpiredTokenException": "log in again: `aws sso login`, or new keys",
     "InvalidClientTokenId": "the key does not exist in this partition: see `aws configure list`",
-    "UnrecognizedClientException": "the key does not exist in this region: see `aws configure list`",
+    "UnrecognizedClientException": "the key does not exist here: see `aws configure list`",
     "SignatureDoesNotMatch": "the secret key is wrong, or this machine's clock is: see `date -u`",
     "RequestTimeTooSkewed": "this machine's clock is wrong: see `date -u`",
     "OptInRequired": "the account has not opted in to this region or service",
@@ -71,7 +73,9 @@ def _denied(message: str) -> str:
 
 def _limit(message: str) -> str:
     found = _LIMIT.search(message)
-    what = f"the quota {found[1]!r} is {found[2]}, {found[3]} in use" if found else "a quota is used up"
+    what = "a quota is used up"
+    if found:
+        what = f"the quota {found[1]!r} is {found[2]}, {found[3]} in use"
     return (
         f"{what}: `kennel doctor JOB.toml` lists the instance types that this account may have "
         "now, and the command that asks for more"

@@ -18,6 +18,4 @@ def stamped(name: str, longest: int = LONGEST, at: float | None = None) -> str:
 
 def complete(place: AwsPlace, account: Account) -> AwsPlace:
     """The same place with the role's ARN and the image's URI. Asks AWS for short names only."""
-    return replace(
-        place, role=account.role_arn(place.role), image=account.image_uri(place.image)
-    )
+    return replace(place, role=account.role_arn(place.role), image=account.image_uri(place.image))
