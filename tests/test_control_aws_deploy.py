@@ -272,3 +272,11 @@ def test_a_bundle_that_is_there_is_not_uploaded_again(aws_here, tmp_path):
     done = deploy(path)
     assert "is there already" in done.stdout
     assert aws_here.calls("PutObject") == []
+
+
+def test_who_may_not_list_the_bucket_may_upload_all_the_same(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.fail("HeadObject", "403", status=403)
+    done = deploy(write_deployment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(aws_here.calls("PutObject")) == 1

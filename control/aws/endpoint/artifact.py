@@ -16,13 +16,14 @@ from contract.files import sha256_of
 from contract.manifest import read_manifest
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws_client import aws_errors
+from control.aws_client import AwsError, aws_errors
 from control.bundle_source import find_bundle, opened_bundle
 from control.s3 import S3Uri
 
 DIGEST_CHARACTERS = 12
 # Weights hardly compress; the lowest level halves the time and costs a per cent.
 LEVEL = 1
+DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,13 @@ def upload(account: Account, artifact: Artifact) -> bool:
     uri = artifact.uri
     parameters = {"Bucket": uri.bucket, "Key": uri.key}
     looked = Call(service="s3", operation="HeadObject", parameters=parameters)
-    if account.find(looked, f"{uri} cannot be looked up") is not None:
-        return False
+    try:
+        if account.find(looked, f"{uri} cannot be looked up") is not None:
+            return False
+    except AwsError as error:
+        # Who may not list the bucket hears that of what is not there, too. The upload decides.
+        if error.code not in DENIED:
+            raise
     client = account.client("s3")
     if artifact.source.is_file():
         with aws_errors(f"{artifact.source} cannot be uploaded to {uri}"):
