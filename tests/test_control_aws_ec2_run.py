@@ -256,3 +256,12 @@ def test_the_debugger_stays_in_sagemaker(aws_here, here, capsys):
     living(aws_here, here, *LIFE)
     assert main(["run", str(job_file(here, more="[rules.Overfit]\n")), *RUN]) == 0
     assert "on an instance the job goes without" in capsys.readouterr().out
+
+
+def test_outputs_can_be_fetched_again_after_a_refusal(aws_here, here, capsys):
+    living(aws_here, here, *LIFE)
+    aws_here.fail("ListObjectsV2", "AccessDenied", "Access Denied", status=403)
+    assert main(["run", str(job_file(here)), *RUN]) == 1
+    assert "`kennel run --attach runs/0001-dogs` fetches what it left" in capsys.readouterr().err
+    assert main(["run", "--attach", "1"]) == 0
+    assert (only_run(here) / "model" / "bundle.json").is_file()

@@ -154,3 +154,35 @@ def test_a_broken_connection_in_between_is_forgiven(aws_here, here):
     aws_here.fail("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=9)
     assert main(["tune", str(tuning_file(here)), *RUN]) == 0
     assert [trial.objective for trial in study_in(only_run(here)).trials] == [1.25, 0.75, None]
+
+
+def test_a_lost_answer_to_the_creation_makes_no_second_job(aws_here, here):
+    """The tuning job is there, and boto3's next try is refused as one that exists already."""
+
+    def act(_asked):
+        aws_here._after.clear()
+        aws_here.fail("CreateHyperParameterTuningJob", "ResourceInUse", "names must be unique")
+        raise ConnectionAbortedError("the answer never arrives")
+
+    aws_here.after("CreateHyperParameterTuningJob", act)
+    TuningJob(aws_here, ENDED)
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 0
+    assert len(aws_here.calls("CreateHyperParameterTuningJob")) == 2
+
+
+def test_a_name_that_somebody_else_has_is_refused(aws_here, here, capsys):
+    TuningJob(aws_here, ENDED)
+    aws_here.fail("CreateHyperParameterTuningJob", "ResourceInUse", "names must be unique")
+    assert main(["tune", str(tuning_file(here)), *RUN]) == 1
+    assert "it exists already" in capsys.readouterr().err
+
+
+def test_where_nobody_answers_the_same_command_finds_out(aws_here, here, capsys):
+    TuningJob(aws_here, ENDED)
+    aws_here.fail("CreateHyperParameterTuningJob", "ServiceUnavailable", status=503, times=8)
+    words = ["tune", str(tuning_file(here)), *RUN]
+    assert main(words) == 1
+    assert "it may have been made all the same" in capsys.readouterr().err
+    assert main(words) == 2  # it was not
+    assert "the same command again makes another one" in capsys.readouterr().err
+    assert main(words) == 0

@@ -23,6 +23,7 @@ from control.aws.job.run_sagemaker import COMMERCIAL, CONSOLES
 from control.aws.money import Cost, instances
 from control.aws.names import stamped
 from control.aws.prices import price_per_hour
+from control.aws_client import AwsError
 from control.job_spec import JobSpec
 from control.runs import LOG_NAME, RUNS, Run, make_run_folder, write_run
 from control.s3 import S3Uri
@@ -120,6 +121,9 @@ class Ec2Runner:
                 )
                 raise DetachedError(told, folder) from None
             except KennelError as error:
+                if isinstance(error, AwsError) and error.is_transient:
+                    told = f"{error}; it may run all the same: `kennel run --attach {folder}` looks"
+                    raise AwsError(told, error.code) from None
                 write_run(replace(run, status="Failed", failure_reason=str(error)))
                 raise
             say(f"ec2:     job {plan.name} in {run.aws['region']}", to=self.echo)
@@ -203,7 +207,12 @@ class Ec2Runner:
         )
         write_run(ended)
         where = outputs_of(run.aws["output"].rpartition("/")[0], run.aws["job"])
-        got = fetch_outputs(where, run.folder)
+        try:
+            got = fetch_outputs(where, run.folder)
+        except AwsError as error:
+            again = f"`kennel run --attach {run.folder}` fetches what it left"
+            told = f"job {run.name}: {status}, but {error}; {again}"
+            raise AwsError(told, error.code) from None
         missing = "" if MODEL in got else f"; there is no {MODEL} in {where}"
         found = f"{', '.join(got)} from {where}" if got else "nothing"
         say(f"fetched: {found}{missing}", to=self.echo)

@@ -9,43 +9,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import HostError, KennelError, SpecError, UsageError
+from contract.errors import HostError, KennelError, UsageError
 from contract.files import staging
 from contract.opt_ml import OptMl
 from contract.study import Study, read_study, write_study
 from contract.tuning import TUNING_KEY, TuningSpec
 from control.aws.account import Account
-from control.aws.call import Call
 from control.aws.job.interrupts import DetachedError, Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import console_link
 from control.aws.job.watch import describe_training_job
-from control.aws.money import Cost
-from control.aws.names import complete, stamped
 from control.aws.prices import price_per_hour
 from control.aws.tuning.study_child import draw_study
+from control.aws.tuning.tuning_plan import TuningPlan, plan_tuning
 from control.aws.tuning.tuning_watch import TuningWatch, describe_tuning_job
+from control.aws_client import AwsError
 from control.aws_place import AwsPlace
 from control.job_spec import DAY_SECONDS
 from control.runs import RUNS, Run, make_run_folder, read_run, write_run
 from control.study_runs import StudyRun, study_of, study_path
 from control.terminal import complain, say
 from control.tuning_file import Tuning
-from control.tuning_request import request_for_tuning_job
 
 TUNING_JOB = "tuning-job"  # what a run in AWS is, in its run.json
-LONGEST_NAME = 32  # Source: SageMaker API reference, HyperParameterTuningJobName
 BUNDLE = "model"  # below the run's folder, as training leaves it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningPlan:
-    """What is sent for one study, and what it may cost."""
-
-    name: str  # of the tuning job
-    calls: tuple[Call, ...]
-    costs: tuple[Cost, ...]
-    place: AwsPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +52,7 @@ class TuningRunner:
 
         Raises SpecError: no [aws], or what AWS would refuse; ChannelError, UsageError, AwsError.
         """
-        if tuning.aws is None:
-            raise SpecError("--on aws needs a table [aws] in the tuning description or in its job")
-        place = complete(tuning.aws, self.account)
-        name = stamped(tuning.spec.name, longest=LONGEST_NAME, at=at)
-        return TuningPlan(
-            name=name,
-            calls=(request_for_tuning_job(tuning, place, name),),
-            costs=(cost_of(tuning, place),),
-            place=place,
-        )
+        return plan_tuning(tuning, self.account, at)
 
     def run(self, tuning: Tuning, plan: TuningPlan | None = None) -> StudyRun:
         """Create the tuning job and follow it to its end.
@@ -98,8 +76,7 @@ class TuningRunner:
         with Interrupts() as interrupts:
             try:
                 with interrupts.held():
-                    for call in plan.calls:
-                        self.account.send(call, f"tuning job {plan.name}")
+                    self._create(plan)
             except KeyboardInterrupt:
                 told = (
                     f"tuning job {plan.name} goes on in AWS: `{self.look_again}` looks on again; "
@@ -107,6 +84,9 @@ class TuningRunner:
                 )
                 raise DetachedError(told, folder) from None
             except KennelError as error:
+                if isinstance(error, AwsError) and error.is_transient:
+                    told = f"{error}; it may have been made all the same: `{self.look_again}` looks"
+                    raise AwsError(told, error.code) from None
                 write_run(replace(run, status="Failed", failure_reason=str(error)))
                 raise
             say(f"aws:     tuning job {plan.name} in {run.aws['region']}", to=self.echo)
@@ -161,6 +141,20 @@ class TuningRunner:
         say(f"fetched: {MODEL} of trial {best.number} from {where}", to=self.echo)
         write_study(study_path(folder), replace(study, bundle=BUNDLE))
         return study_of(read_run(folder))
+
+    def _create(self, plan: TuningPlan) -> None:
+        """Send its calls. An answer that got lost on its way leaves a job that is there: ours."""
+        for call in plan.calls:
+            try:
+                self.account.send(call, f"tuning job {plan.name}")
+            except AwsError as error:
+                if error.code != "ResourceInUse":
+                    raise
+                found = self.account.find(describe_tuning_job(plan.name)) or {}
+                theirs = found.get("HyperParameterTuningJobConfig") or {}
+                ours = call.parameters["HyperParameterTuningJobConfig"]
+                if any(theirs.get(name) != ours[name] for name in ours):
+                    raise
 
     def _check_region(self, run: Run) -> None:
         region = run.aws["region"]
@@ -231,24 +225,6 @@ class TuningRunner:
             draw_study(study_path(run.folder).parent, run.aws.get("price_per_hour"))
         except HostError as error:
             complain(error)
-
-
-def cost_of(tuning: Tuning, place: AwsPlace) -> Cost:
-    """At worst: every trial runs to its limit, as many at once as may."""
-    spec = tuning.spec
-    at_once = min(spec.max_parallel_jobs, spec.num_jobs)
-    price = price_per_hour(place.instance_type, "training")
-    hours = spec.num_jobs / at_once * tuning.trial_seconds / 3600
-    if spec.max_runtime_seconds is not None:
-        hours = min(hours, spec.max_runtime_seconds / 3600)
-    machines = at_once * place.instance_count
-    several = f" of {place.instance_count}" if place.instance_count > 1 else ""
-    return Cost(
-        what=f"{machines} x {place.instance_type}, {spec.num_jobs} trials{several} of {spec.name}",
-        per_hour=None if price is None else machines * price,
-        hours=hours,
-        note="spot: usually a third of it" if place.spot else "",
-    )
 
 
 def _trial_price(tuning: Tuning, place: AwsPlace) -> float | None:
