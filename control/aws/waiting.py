@@ -9,7 +9,7 @@ from contract.errors import HostError, UsageError
 from control.aws_client import AwsError
 
 T = TypeVar("T")
-POLL_VARIABLE = "KENNEL_POLL_SECONDS"  # how often AWS is asked; docs/aws.md
+POLL_VARIABLE = "KENNEL_POLL_SECONDS"  # how often AWS is asked; docs/sagemaker.md
 POLL_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0  # with a connection that is broken meanwhile: the thing goes on in AWS
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
 
+SERVERLESS_NAMES = ("memory_mb", "max_concurrency", "provisioned_concurrency")
+ASYNCHRONOUS_NAMES = ("output", "failure", "max_concurrent", "success_topic", "error_topic")
+CAPTURE_NAMES = ("s3", "percent")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serverless:
@@ -36,7 +39,7 @@ class Capture:
 
 def serverless_in(fields: Fields) -> Serverless:
     """The table [serverless]. Raises SpecError."""
-    fields.known(("memory_mb", "max_concurrency", "provisioned_concurrency"))
+    fields.known(SERVERLESS_NAMES)
     memory_mb = fields.whole("memory_mb", 1024, 6144, 3072)
     if memory_mb % 1024:
         raise fields.wrong("memory_mb", "1024, 2048, 3072, 4096, 5120 or 6144", memory_mb)
@@ -53,7 +56,7 @@ def serverless_in(fields: Fields) -> Serverless:
 
 def asynchronous_in(fields: Fields) -> Asynchronous:
     """The table [asynchronous]. Raises SpecError."""
-    fields.known(("output", "failure", "max_concurrent", "success_topic", "error_topic"))
+    fields.known(ASYNCHRONOUS_NAMES)
     output = fields.s3("output")
     if not output:
         raise SpecError(
@@ -70,7 +73,7 @@ def asynchronous_in(fields: Fields) -> Asynchronous:
 
 def capture_in(fields: Fields) -> Capture:
     """The table [capture]. Raises SpecError."""
-    fields.known(("s3", "percent"))
+    fields.known(CAPTURE_NAMES)
     if not fields.text("s3"):
         raise SpecError(f'{fields.path}: {fields.name}.s3: expected e.g. "s3://BUCKET/captured"')
     return Capture(s3=fields.s3("s3"), percent=fields.whole("percent", 1, 100, 100))

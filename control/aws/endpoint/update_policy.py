@@ -8,6 +8,7 @@ from control.aws.endpoint.fields import Fields
 
 Strategy = Literal["all-at-once", "canary", "linear", "rolling"]
 STRATEGIES: tuple[Strategy, ...] = ("all-at-once", "canary", "linear", "rolling")
+NAMES = ("strategy", "share", "wait_seconds", "keep_seconds", "alarms")
 AUTO = "auto"  # alarms = "auto": kennel makes two for the endpoint
 MOST_ALARMS = 10
 LONGEST_SECONDS = 28_800  # of one update: MaximumExecutionTimeoutInSeconds
@@ -36,7 +37,7 @@ class UpdatePolicy:
 
 def update_policy_in(fields: Fields) -> UpdatePolicy:
     """The table [update]. Raises SpecError."""
-    fields.known(("strategy", "share", "wait_seconds", "keep_seconds", "alarms"))
+    fields.known(NAMES)
     strategy = fields.one_of("strategy", STRATEGIES, "all-at-once")
     least, most = SHARES[strategy]
     is_auto = fields.table.get("alarms") == AUTO
