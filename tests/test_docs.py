@@ -5,9 +5,9 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
+from documented import PAGES, ROOT, blocks, commands
 
 from contract.errors import KennelError
 from contract.hyperparameters import SETTINGS, parse_hyperparameters
@@ -18,32 +18,9 @@ from control.parser import parse
 from control.reference import stale_pages
 from train.options import build_parser
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(
-    path for pattern in ("*.md", "*/README.md", "docs/**/*.md") for path in ROOT.glob(pattern)
-)
-BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def blocks():
-    """(page, bash block) of every page."""
-    for page in PAGES:
-        for match in BASH_BLOCK.finditer(page.read_text(encoding="utf-8")):
-            yield page, match.group(1)
-
-
-def commands():
-    """(page, words) of every command line: continued lines joined, comments dropped."""
-    for page, block in blocks():
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                words = words[1:]
-            if words:
-                yield page, words
 
 
 def found(program):
