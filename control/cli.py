@@ -17,6 +17,7 @@ from control.command_debug import DEBUG
 from control.command_demo import DEMO
 from control.command_deploy import DEPLOY
 from control.command_doctor import DOCTOR
+from control.command_iam import IAM
 from control.command_lambda import LAMBDA
 from control.command_list import LIST
 from control.command_models import MODELS
@@ -40,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     MODELS,
     SCALE,
     LAMBDA,
+    IAM,
     DATA,
     DEBUG,
     REPORT,

@@ -16,6 +16,11 @@ def stamped(name: str, longest: int = LONGEST, at: float | None = None) -> str:
     return f"{name[: longest - len(stamp) - 1].rstrip('-')}-{stamp}"
 
 
+def stamped_pattern(name: str, longest: int = LONGEST) -> str:
+    """What all names that `stamped` gives have in common, with a * for the rest."""
+    return f"{stamped(name, longest, 0)[: -len(time.strftime(STAMP, time.gmtime(0)))]}*"
+
+
 def complete(place: AwsPlace, account: Account) -> AwsPlace:
     """The same place with the role's ARN and the image's URI. Asks AWS for short names only."""
     return replace(place, role=account.role_arn(place.role), image=account.image_uri(place.image))

@@ -1,6 +1,7 @@
 """Wanted: what a job, a study or a deployment needs in AWS, whichever of the three a file is."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -40,9 +41,9 @@ class Wanted:
 def read_wanted(path: Path) -> Wanted:
     """What the file asks for. Raises SpecError and its like, as the command that runs it would."""
     data = read_toml(path, "job, tuning or deployment description")
-    if "ranges" in data or "tuning" in data:
+    if is_tuning(data):
         return _of_tuning(path)
-    if {"kind", "bundle", "variants", "serverless", "multi_model", "transform"} & data.keys():
+    if is_deployment(data):
         return _of_deployment(read_deployment(path))
     job = read_job_file(path)
     wanted, place = _of_place(job.aws), job.ec2
@@ -54,6 +55,17 @@ def read_wanted(path: Path) -> Wanted:
         machines=wanted.machines + Counter({(place.instance_type, use): 1}),
         roles=(*wanted.roles, (place.role, EC2)),
     )
+
+
+def is_tuning(data: Mapping[str, object]) -> bool:
+    """Whether a file describes a study."""
+    return "ranges" in data or "tuning" in data
+
+
+def is_deployment(data: Mapping[str, object]) -> bool:
+    """Whether a file describes an endpoint or a batch; what is neither is a job."""
+    ours = {"kind", "bundle", "variants", "serverless", "multi_model", "transform"}
+    return bool(ours & data.keys())
 
 
 def _of_place(place: AwsPlace | None, at_once: int = 1) -> Wanted:
