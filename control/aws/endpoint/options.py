@@ -9,6 +9,7 @@ SERVERLESS_NAMES = ("memory_mb", "max_concurrency", "provisioned_concurrency")
 ASYNCHRONOUS_NAMES = ("output", "failure", "max_concurrent", "success_topic", "error_topic")
 CAPTURE_NAMES = ("s3", "percent")
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serverless:
     """No machines: memory for each request. Source: API reference, ProductionVariant."""
