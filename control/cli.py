@@ -26,6 +26,7 @@ from control.command_report import REPORT
 from control.command_run import RUN
 from control.command_scale import SCALE
 from control.command_serve import SERVE
+from control.command_submission import SUBMISSION
 from control.command_transform import TRANSFORM
 from control.command_tune import TUNE
 from control.parser import Command, parse
@@ -45,6 +46,7 @@ COMMANDS: tuple[Command, ...] = (
     DATA,
     DEBUG,
     REPORT,
+    SUBMISSION,
     LIST,
     CLEANUP,
     DOCTOR,

@@ -63,7 +63,12 @@ def _deploy(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         costs = as_json(costs_of(spec))
         facts = {"name": spec.name, "endpoint": spec.endpoint, "costs": costs}
-        say_json({**facts, **done.to_json(), "role": role_arn, "log_group": spec.log_group})
+        many = {
+            "provisioned_concurrency": spec.provisioned,
+            "reserved_concurrency": spec.reserved,
+        }
+        rest = {"role": role_arn, "log_group": spec.log_group}
+        say_json({**facts, **many, **done.to_json(), **rest})
     else:
         say("\n".join(deployed_lines(spec, done)))
     return 0
