@@ -63,12 +63,18 @@ def policy_line(action: str, resource: str) -> str:
 
 
 def _denied(message: str) -> str:
+    # Here: the table of rights is not for every command line that is read.
+    from control.aws.access.missing import missing_right
+
     found = _DENIED.search(message)
     if not found:
         return "the caller's policy lacks something: `kennel iam show` prints what is needed"
-    action, resource = found[1], (found[2] or "*").rstrip(".,")
+    action, resource = found[1], (found[2] or "*").strip('"').rstrip(".,")
+    right = missing_right(action, resource, message)
+    line = right.line if right else policy_line(action, resource)
+    show = right.command if right else "kennel iam show"
     who = "an explicit deny stands in the way of" if "explicit deny" in message else "missing is"
-    return f"{who} {policy_line(action, resource)}; `kennel iam show` prints the whole policy"
+    return f"{who} {line}; `{show}` prints the whole policy"
 
 
 def _limit(message: str) -> str:

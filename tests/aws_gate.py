@@ -7,6 +7,7 @@ is allowed on each of its resources by some statement whose conditions hold.
 
 import fnmatch
 import functools
+import importlib.util
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -162,9 +163,10 @@ def needs(asked: Asked) -> Iterator[Need]:
 @functools.cache
 def reference() -> dict[str, dict[str, Any]]:
     """Prefix of a service -> what the service authorization reference says of it."""
-    import parliament
-
-    path = Path(str(parliament.__file__)).parent / "iam_definition.json"
+    # Not imported: it warns, and a data file is all that is wanted.
+    found = importlib.util.find_spec("parliament")
+    assert found and found.origin, "parliament is not installed: make test installs it"
+    path = Path(found.origin).parent / "iam_definition.json"
     every = json.loads(path.read_text(encoding="utf-8"))
     return {one["prefix"]: one for one in every if one["prefix"] in SERVICES}
 

@@ -3,11 +3,10 @@
 import json
 
 from control.aws.access.functions import FUNCTIONS
-from control.aws.access.grant import VERSION, Grant, Policy, Statement, named, policy_of
+from control.aws.access.grant import VERSION, Grant, Policy, Statement
 from control.aws.access.hosting import ASKING, HOSTING, SCALING
 from control.aws.access.house import CHECKING, CLEANING, LISTING, ROLES
 from control.aws.access.jobs import JOBS, MACHINES
-from control.aws.access.scope import Scope
 from control.aws.access.storage import STORAGE
 
 PERSON = (
@@ -27,14 +26,6 @@ def of_commands(grants: tuple[Grant, ...], commands: frozenset[str]) -> tuple[Gr
 def known_commands() -> list[str]:
     """What the table knows, in its order."""
     return list(dict.fromkeys(name for one in PERSON for name in one.commands))
-
-
-def find_statement(action: str, resource: str, scope: Scope) -> Statement | None:
-    """The statement of a person's policy that allows it; None when no command calls it."""
-    found = policy_of((*PERSON, *ADMINISTRATOR), scope)["Statement"]
-    about: list[Statement] = [one for one in found if action in one["Action"]]
-    exact = [one for one in about if named(one, action, resource)]
-    return next(iter(exact or about), None)
 
 
 def documents(policy: Policy) -> list[Policy]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from control.aws.access.conditions import passed_to
 from control.aws.access.grant import Grant
 from control.aws.access.scope import LAMBDA, Scope
+from control.aws.expiry import schedule_name
 
 FUNCTION_LOGS = "/aws/lambda"
 
@@ -85,7 +86,7 @@ FUNCTIONS = (
             *("scheduler:GetSchedule", "scheduler:DeleteSchedule"),
         ),
         resources=lambda scope: [
-            scope.arn("scheduler", f"schedule/default/kennel-function-{name}")
+            scope.arn("scheduler", f"schedule/default/{schedule_name('function', name)}")
             for name in scope.functions
         ],
     ),

@@ -8,6 +8,7 @@ from control.aws.access.functions import FUNCTION_LOGS, functions, with_alias
 from control.aws.access.grant import Grant
 from control.aws.access.hosting import ENDPOINT_LOGS, alarms, of_sagemaker, schedules, targets
 from control.aws.access.scope import ALL, EC2, Scope
+from control.aws.expiry import schedule_name
 
 LOOKING = ("list", "cleanup")
 HOSTED = ("endpoint", "endpoint-config", "model")
@@ -176,7 +177,7 @@ CLEANING = (
         resources=lambda scope: [
             *schedules(scope),
             *(
-                scope.arn("scheduler", f"schedule/default/kennel-function-{name}")
+                scope.arn("scheduler", f"schedule/default/{schedule_name('function', name)}")
                 for name in scope.functions
             ),
         ],

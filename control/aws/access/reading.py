@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contract.errors import UsageError
 from control.aws.access.facts import Facts, facts_of, unique
-from control.aws.access.scope import SERVE_IMAGES, TRAIN_IMAGES, Places, Scope
+from control.aws.access.scope import ALL, SERVE_IMAGES, TRAIN_IMAGES, Places, Scope
 from control.aws.account import Account
 from control.s3 import S3Uri
 
@@ -46,11 +46,12 @@ def scope_of(
     )
     if not facts:
         places = how.places or (S3Uri(f"kennel-{number}", ""),)
-        return _without_files(base, places, _names_without_files(how)), frozenset()
+        return without_files(base, places, _names_without_files(how)), frozenset()
     return _merged(base, facts, how), frozenset().union(*(one.commands for one in facts))
 
 
-def _without_files(base: Scope, places: tuple[S3Uri, ...], names: tuple[str, ...]) -> Scope:
+def without_files(base: Scope, places: tuple[S3Uri, ...], names: tuple[str, ...] = ALL) -> Scope:
+    """Everything, in so far as its names begin so, and these places in S3."""
     scope = replace(
         base,
         training=names,
