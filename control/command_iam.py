@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from contract.errors import UsageError
-from control.aws.access.chosen import KEYS, PEOPLE, Chosen, choose
+from control.aws.access.chosen import KEYS, PEOPLE, Chosen, check_words, choose
 from control.aws.access.making import Change, change_of, creation, make, wanted_roles
 from control.aws.access.reading import Narrowing, scope_of
 from control.aws.access.text import policies_json, policy_text
@@ -23,6 +23,10 @@ INTERRUPTED = 130
 
 def iam(arguments: argparse.Namespace) -> int:
     """Exit code 0."""
+    only, commands = _words(arguments.only), _words(arguments.commands)
+    check_words(only, commands)
+    if arguments.prefix and arguments.files:
+        raise UsageError("--prefix is for when no files say the names: give one or the other")
     account = Account()
     narrowing = Narrowing(
         prefix=arguments.prefix,
@@ -32,15 +36,8 @@ def iam(arguments: argparse.Namespace) -> int:
         account=arguments.account,
         region=arguments.region,
     )
-    if arguments.prefix and arguments.files:
-        raise UsageError("--prefix is for when no files say the names: give one or the other")
-    scope, commands = scope_of(account, arguments.files, narrowing)
-    chosen = choose(
-        scope,
-        _words(arguments.only),
-        _words(arguments.commands),
-        commands if arguments.files else None,
-    )
+    scope, of_files = scope_of(account, arguments.files, narrowing)
+    chosen = choose(scope, only, commands, of_files if arguments.files else None)
     return (_show if arguments.action == "show" else _create)(arguments, chosen, account)
 
 

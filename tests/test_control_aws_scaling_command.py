@@ -178,7 +178,8 @@ def test_a_refusal_is_one_line_with_the_right_that_is_missing(aws_here, capsys):
     )
     assert kennel("apply", "dogs", *POLICY, "--yes") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f'"Action": "{action}"' in line
+    assert f'"{action}"' in line
+    assert '"Sid": "Scale"' in line
 
 
 def test_show_tells_counts_policies_and_what_happened(aws_here, capsys):

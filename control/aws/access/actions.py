@@ -2,10 +2,11 @@
 
 import json
 
+from control.aws.access.administrator import ADMINISTRATOR
 from control.aws.access.functions import FUNCTIONS
 from control.aws.access.grant import VERSION, Grant, Policy, Statement
 from control.aws.access.hosting import ASKING, HOSTING, SCALING
-from control.aws.access.house import CHECKING, CLEANING, LISTING, ROLES
+from control.aws.access.house import CHECKING, CLEANING, LISTING
 from control.aws.access.jobs import JOBS, MACHINES
 from control.aws.access.storage import STORAGE
 
@@ -13,7 +14,6 @@ PERSON = (
     *(*JOBS, *MACHINES, *STORAGE, *HOSTING, *ASKING, *SCALING, *FUNCTIONS),
     *(*LISTING, *CLEANING, *CHECKING),
 )
-ADMINISTRATOR = ROLES  # whoever may make roles: without it `kennel iam create` is not allowed
 # Source: IAM user guide, quotas: characters of a managed policy, spaces not counted.
 MOST_CHARACTERS = 6144
 
@@ -42,3 +42,13 @@ def documents(policy: Policy) -> list[Policy]:
 def _characters(statements: list[Statement]) -> int:
     text = json.dumps({"Version": VERSION, "Statement": statements})
     return len("".join(text.split()))
+
+
+__all__ = [
+    "ADMINISTRATOR",
+    "MOST_CHARACTERS",
+    "PERSON",
+    "documents",
+    "known_commands",
+    "of_commands",
+]

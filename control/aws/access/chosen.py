@@ -44,6 +44,14 @@ class Chosen:
         return [ROLES[key] for key in self.keys if key in ROLES]
 
 
+def check_words(asked: Sequence[str], commands: Sequence[str]) -> None:
+    """Raises UsageError: a policy or a command that there is not."""
+    for word in asked:
+        _check("--only", word, KEYS)
+    for word in commands:
+        _check("--commands", word, known_commands())
+
+
 def choose(
     scope: Scope, asked: Sequence[str], commands: Sequence[str], of_files: frozenset[str] | None
 ) -> Chosen:
@@ -51,13 +59,7 @@ def choose(
 
     Args:
         of_files: the commands that the files call for; None without files.
-
-    Raises UsageError: a name that there is not.
     """
-    for word in asked:
-        _check("--only", word, KEYS)
-    for word in commands:
-        _check("--commands", word, known_commands())
     needed = {name for name, _ in scope.roles}
     if scope.endpoints:
         needed.add(LAMBDA)

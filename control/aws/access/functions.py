@@ -18,9 +18,14 @@ def functions(scope: Scope, names: Iterable[str] | None = None) -> list[str]:
     ]
 
 
+def aliases(scope: Scope) -> list[str]:
+    """Versions and aliases of functions."""
+    return [f"{arn}:*" for arn in functions(scope)]
+
+
 def with_alias(scope: Scope) -> list[str]:
     """Functions, and their versions and aliases."""
-    return [arn for name in functions(scope) for arn in (name, f"{name}:*")]
+    return [*functions(scope), *aliases(scope)]
 
 
 FUNCTIONS = (
@@ -40,16 +45,24 @@ FUNCTIONS = (
     ),
     Grant(
         sid="ReachFunctions",
-        why="its address, instances kept ready, and who may ask; a test",
+        why="its address, and who may ask; a test",
         commands=("lambda",),
         actions=(
-            *("lambda:PutProvisionedConcurrencyConfig", "lambda:GetProvisionedConcurrencyConfig"),
-            "lambda:DeleteProvisionedConcurrencyConfig",
             *("lambda:CreateFunctionUrlConfig", "lambda:GetFunctionUrlConfig"),
             *("lambda:UpdateFunctionUrlConfig", "lambda:DeleteFunctionUrlConfig"),
             *("lambda:AddPermission", "lambda:RemovePermission", "lambda:InvokeFunction"),
         ),
         resources=with_alias,
+    ),
+    Grant(
+        sid="KeepFunctionsReady",
+        why="instances kept ready, of an alias",
+        commands=("lambda",),
+        actions=(
+            *("lambda:PutProvisionedConcurrencyConfig", "lambda:GetProvisionedConcurrencyConfig"),
+            "lambda:DeleteProvisionedConcurrencyConfig",
+        ),
+        resources=aliases,
     ),
     Grant(
         sid="PassLambdaRole",

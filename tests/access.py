@@ -1,0 +1,51 @@
+"""For the tests of rights: the whole policy, those of files, and a gate before the account."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aws_gate import ACCOUNT, REGION, Gate
+from lambda_account import typed
+
+from control.aws.access.actions import ADMINISTRATOR, PERSON
+from control.aws.access.grant import Grant
+
+if TYPE_CHECKING:
+    from aws_front import Aws
+
+EVERY: tuple[Grant, ...] = (*PERSON, *ADMINISTRATOR)
+HERE = ("--account", ACCOUNT, "--region", REGION)
+
+
+def printed(*words: object) -> dict[str, Any]:
+    """What `kennel iam show -o json` prints, in the account of the tests."""
+    done = typed("iam", "show", *words, *HERE, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def statements(*words: object, of: Iterable[str] = ("person",)) -> list[dict[str, Any]]:
+    """The statements of these policies."""
+    document = printed(*words)
+    return [one for key in of for one in document[key]["policy"]["Statement"]]
+
+
+def stand_before(aws: "Aws", allowed: list[dict[str, Any]]) -> Gate:
+    """From now on kennel may do in the account what is allowed, and nothing else."""
+    gate = Gate(statements=allowed, tags=Instances())
+    aws.script.gate = gate
+    return gate
+
+
+class Instances(dict[str, dict[str, str]]):
+    """All instances have our tag."""
+
+    def get(self, arn: str, default: Any = None) -> Any:  # type: ignore[override]
+        return {"kennel:kind": "ec2"} if ":instance/" in arn else default
+
+
+def files(*names: str) -> list[Path]:
+    """Example files."""
+    return [Path("jobs") / f"{name}.toml" for name in names]
