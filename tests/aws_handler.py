@@ -14,6 +14,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from aws_operations import Seen, operation_of
+from aws_words import complaints_of
 
 WAIT_SECONDS = 60
 DROPPED = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
@@ -48,6 +49,7 @@ class Script:
     stages: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
     after: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     runtime: str = ""  # address of the server that answers InvokeEndpoint
+    refused: list[str] = field(default_factory=list)  # what AWS would, by its model's own words
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         script: Script = self.server.script  # type: ignore[attr-defined]
         service, operation = operation_of(self.command, self.path, self.headers, body)
+        if self.headers.get("X-Amz-Target"):
+            script.refused.extend(complaints_of(service, operation, _json(body)))
         if operation:
             script.seen.append(
                 Seen(service=service, operation=operation, parameters=_json(body), path=self.path)

@@ -94,6 +94,7 @@ def aws(moto_url: str, tmp_path: Path) -> Iterator["Aws"]:
     home.mkdir()
     with front(moto_url, home) as running:
         yield running
+        assert running.script.refused == []
 
 
 @pytest.fixture

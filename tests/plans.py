@@ -3,13 +3,14 @@
 KENNEL_WRITE_PLANS=1 writes them again; what changed is then seen in the diff.
 """
 
-import functools
 import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from aws_words import complaints, model_of
 
 from control.aws.call import Call, calls_json
 
@@ -43,22 +44,18 @@ def check_plan(name: str, calls: Iterable[Call] | list[dict[str, Any]]) -> None:
 
 
 def validate(service: str, operation: str, parameters: dict[str, Any]) -> None:
-    """Raises AssertionError: botocore's model of the service refuses the parameters.
+    """Raises AssertionError: AWS's model of the service refuses the parameters.
 
-    Bytes stand in printed plans as "(N bytes)", which a blob accepts as text, too.
+    More than botocore checks: patterns, enumerations and the most of a size, too. Bytes stand in
+    printed plans as "(N bytes)", which a blob accepts as text, too.
     """
     from botocore.validate import ParamValidator
 
-    shape = _model(service).operation_model(operation).input_shape
+    shape = model_of(service).operation_model(operation).input_shape
     if shape is None:
         assert not parameters, f"{operation} takes no parameters"
         return
     report = ParamValidator().validate(parameters, shape)
     assert not report.has_errors(), f"{service} {operation}: {report.generate_report()}"
-
-
-@functools.cache
-def _model(service: str) -> Any:
-    import botocore.session
-
-    return botocore.session.get_session().get_service_model(service)
+    wrong = list(complaints(parameters, shape, operation))
+    assert not wrong, f"{service}: {'; '.join(wrong)}"
