@@ -74,15 +74,15 @@ def test_another_bundle_takes_over_by_a_canary_that_alarms_watch(deployed, tmp_p
         },
         "AutoRollbackConfiguration": {
             "Alarms": [
-                {"AlarmName": "kennel-dogs-main-5xx"},
-                {"AlarmName": "kennel-dogs-main-latency"},
+                {"AlarmName": "kennel-dogs-5xx.main"},
+                {"AlarmName": "kennel-dogs-latency.main"},
             ]
         },
     }
     found = deployed.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert {one["AlarmName"] for one in found} == {
-        "kennel-dogs-main-5xx",
-        "kennel-dogs-main-latency",
+        "kennel-dogs-5xx.main",
+        "kennel-dogs-latency.main",
     }
     assert {tags(deployed)[PREVIOUS]} == before
 
@@ -151,13 +151,13 @@ def test_there_is_nothing_to_roll_back_to(deployed, tmp_path):
 def test_an_update_that_alarms_rolled_back_is_told_and_its_parts_go(deployed, tmp_path):
     (first,) = configs(deployed)
     put_log(deployed, "one answer in two is a 500")
-    alarm = {"AlarmName": "kennel-dogs-main-5xx", "StateValue": "ALARM", "StateReason": "errors"}
+    alarm = {"AlarmName": "kennel-dogs-5xx.main", "StateValue": "ALARM", "StateReason": "errors"}
     rings = partial(deployed.client("cloudwatch").set_alarm_state, **alarm)
     Updates(deployed, rings, EndpointConfigName=first, FailureReason="Alarms went off")
     done = deploy(other_bundle(tmp_path, CANARY))
     assert done.returncode == 1
     assert "rolled back" in done.stderr
-    assert "the alarm kennel-dogs-main-5xx rang; Alarms went off" in done.stderr
+    assert "the alarm kennel-dogs-5xx.main rang; Alarms went off" in done.stderr
     assert "one answer in two is a 500" in done.stdout
     assert configs(deployed) == {first}
     assert len(deployed.client("sagemaker").list_models()["Models"]) == 1

@@ -19,6 +19,7 @@ MISSING = frozenset(
         ),
         *("NoSuchKey", "NoSuchBucket", "404", "NotFoundException"),
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchResourceException"),
+        "InvalidInstanceID.NotFound",
         "ProvisionedConcurrencyConfigNotFoundException",
     }
 )
@@ -26,6 +27,7 @@ MISSING_WORDS = (
     *("could not find", "does not exist", "not found", "cannot find"),
     *("no scalable target found", "no scaling policy found"),
 )
+TAKEN_WORDS = "already exist"  # Cannot create already existing endpoint "arn:..."
 
 
 class Account:
@@ -126,6 +128,13 @@ def is_missing(error: AwsError) -> bool:
     return error.code in MISSING or (
         error.code in ("ValidationException", "ValidationError")
         and any(part in words for part in MISSING_WORDS)
+    )
+
+
+def is_taken(error: AwsError) -> bool:
+    """Whether AWS says that a thing of this name is there: perhaps our own, its answer lost."""
+    return error.code == "ResourceInUse" or (
+        error.code == "ValidationException" and TAKEN_WORDS in str(error).lower()
     )
 
 

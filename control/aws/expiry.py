@@ -10,6 +10,7 @@ from typing import Literal
 
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.names import shortened
 
 Kind = Literal["endpoint", "function"]
 # What is deleted -> (its service and operation as universal targets spell them, its parameter).
@@ -30,7 +31,7 @@ def expires_at(hours: float, now: datetime | None = None) -> datetime | None:
 
 def schedule_name(kind: Kind, name: str) -> str:
     """The schedule's name, by which it is found again."""
-    return f"kennel-{kind}-{name}"[:LONGEST_NAME]
+    return shortened(f"kennel-{kind}-{name}", LONGEST_NAME)
 
 
 def expiry_call(kind: Kind, name: str, at: datetime, role_arn: str) -> Call:
@@ -73,8 +74,8 @@ def find_expiry_call(kind: Kind, name: str) -> Call:
     )
 
 
-def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletion") -> None:
-    """Make the schedule that `expiry_call` describes, or move the one that is there.
+def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletion") -> bool:
+    """Make the schedule that `expiry_call` describes, or move the one that is there: then False.
 
     Raises AwsError: the role does not exist, or the scheduler may not act as it.
     """
@@ -82,9 +83,10 @@ def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletio
     looked = Call(service=call.service, operation="GetSchedule", parameters=name)
     if account.find(looked, doing) is None:
         account.send(call, doing)
-    else:
-        moved = Call(service=call.service, operation="UpdateSchedule", parameters=call.parameters)
-        account.send(moved, doing)
+        return True
+    moved = Call(service=call.service, operation="UpdateSchedule", parameters=call.parameters)
+    account.send(moved, doing)
+    return False
 
 
 def end_expiry(account: Account, kind: Kind, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Names in AWS: of a limited length, and never free again once a job had them."""
 
+import hashlib
 import time
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from control.aws.account import Account
 from control.aws_place import AwsPlace
 
 STAMP = "%Y%m%d-%H%M%S"  # UTC
+DIGEST_CHARACTERS = 12
 LONGEST = 63  # Source: SageMaker API reference; tuning jobs have 32
 
 
@@ -19,6 +21,19 @@ def stamped(name: str, longest: int = LONGEST, at: float | None = None) -> str:
 def stamped_pattern(name: str, longest: int = LONGEST) -> str:
     """What all names that `stamped` gives have in common, with a * for the rest."""
     return f"{stamped(name, longest, 0)[: -len(time.strftime(STAMP, time.gmtime(0)))]}*"
+
+
+def alarm_of(endpoint: str, variant: str, what: str) -> str:
+    """An alarm about one variant. The dot is in neither name: nobody else's comes out the same."""
+    return f"kennel-{endpoint}-{what}.{variant}"
+
+
+def shortened(name: str, longest: int) -> str:
+    """Itself, or its beginning and a digest: two long names that begin alike stay two."""
+    if len(name) <= longest:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:DIGEST_CHARACTERS]
+    return f"{name[: longest - DIGEST_CHARACTERS - 1]}-{digest}"
 
 
 def complete(place: AwsPlace, account: Account) -> AwsPlace:

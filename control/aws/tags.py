@@ -9,6 +9,7 @@ from importlib import metadata
 NAME = "kennel:name"  # the job's, the deployment's or the function's
 KIND = "kennel:kind"  # training, tuning, endpoint, transform, ec2, lambda, iam
 EXPIRES = "kennel:expires"  # ISO 8601, UTC: when a scheduled deletion is due
+NEVER = "never"  # instead of that time, once an end was taken back
 VERSION = "kennel:version"  # of the program that made it
 LONGEST_VALUE = 256
 

@@ -1,13 +1,18 @@
 """Creating: an endpoint that does not exist yet, from the upload to the first answer."""
 
-from contract.errors import HostError
+import time
+
+from contract.errors import HostError, UsageError
+from control.aws.account import is_taken
 from control.aws.endpoint.following import Described, advice_for, reason_of
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
-from control.aws.endpoint.work import Work
-from control.aws.expiry import end_expiry_call, set_expiry
+from control.aws.endpoint.work import PATIENT_TRIES, Work
+from control.aws.expiry import end_expiry, end_expiry_call, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling
+from control.aws.tags import EXPIRES, NEVER
+from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
 from control.terminal import say
 
@@ -15,8 +20,8 @@ from control.terminal import say
 def create(work: Work) -> Described:
     """Make the endpoint, and wait until it answers; what a failure left half is removed.
 
-    Raises UsageError: nobody agreed to the cost. HostError: it failed, with AWS's reason; the
-    container's last lines were said before. AwsError.
+    Raises UsageError: nobody agreed to the cost, or somebody else has just made it. HostError: it
+    failed, with AWS's reason; the container's last lines were said before. AwsError.
     """
     spec = work.plan.spec
     agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
@@ -24,7 +29,11 @@ def create(work: Work) -> Described:
         work.make_parts()
         work.make_alarms(is_undone=True)
         _make_endpoint(work)
-    except AwsError:
+    except AwsError as error:
+        if work.is_unsure:
+            again = work.follower.look_again
+            told = f"{error}; it may have been made all the same: `{again}` looks, and goes on"
+            raise AwsError(told, error.code) from None
         work.undo()
         raise
     return finish_creating(work)
@@ -51,13 +60,53 @@ def remove_failed(work: Work) -> None:
 def _make_endpoint(work: Work) -> None:
     """The schedule first: no minute passes in which nothing would end the endpoint."""
     plan, name = work.plan, work.plan.spec.name
-    if plan.expiry:
-        set_expiry(work.account, plan.expiry, f"the scheduled deletion of {name}")
+    # A schedule that was there is of an endpoint that somebody makes beside us: not ours to end.
+    if plan.expiry and set_expiry(work.account, plan.expiry, f"the scheduled deletion of {name}"):
         work.undo_later(end_expiry_call("endpoint", name))
-    work.patiently(plan.create, f"endpoint {name}")
+    _create_once(work)
     work.is_under_way = True
     work.undo_later(sagemaker_call("DeleteEndpoint", EndpointName=name))
     say(f"status:  {name} is being made; a few minutes", to=work.echo)
+
+
+def _create_once(work: Work) -> None:
+    """CreateEndpoint, until it is there: an answer that got lost on its way makes no second one.
+
+    Raises UsageError: somebody else has the name since a moment ago, and keeps all that it has.
+    AwsError.
+    """
+    plan, name = work.plan, work.plan.spec.name
+    for tries_left in reversed(range(PATIENT_TRIES)):
+        try:
+            work.patiently(plan.create, f"endpoint {name}")
+            return
+        except AwsError as error:
+            work.is_unsure = error.is_transient
+            if not is_taken(error):
+                raise
+            found = work.follower.describe()
+            if found is None and tries_left:  # one of this name is not quite gone yet
+                time.sleep(poll_seconds())
+                continue
+            if found is None:
+                raise
+        if found["EndpointConfigName"] == plan.config_name:
+            return
+        raise _beaten(work, found)
+
+
+def _beaten(work: Work, found: Described) -> UsageError:
+    """The error of who comes second. A schedule of ours must not end what was to have no end."""
+    name, is_ending = work.plan.spec.name, False
+    listing = sagemaker_call("ListTags", ResourceArn=found["EndpointArn"])
+    for tag in work.account.pages(listing, "Tags", f"the tags of {name}"):
+        is_ending = is_ending or (tag["Key"] == EXPIRES and tag["Value"] != NEVER)
+    if not is_ending:
+        end_expiry(work.account, "endpoint", name)
+    return UsageError(
+        f"endpoint {name} was made by somebody else meanwhile: "
+        f"`{work.follower.look_again}` would change it"
+    )
 
 
 def _failed(work: Work, answer: Described) -> HostError:

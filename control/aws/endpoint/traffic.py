@@ -9,6 +9,7 @@ from control.aws.call import Call, Request
 from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.request import KIND
 from control.aws.endpoint.update_policy import LONGEST_SECONDS
+from control.aws.names import alarm_of
 from control.aws.tags import Tags
 
 ROUTING = {"all-at-once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
@@ -101,7 +102,7 @@ def _alarms(spec: DeploymentSpec, variant: str) -> list[Call]:
             service="cloudwatch",
             operation="PutMetricAlarm",
             parameters={
-                "AlarmName": f"kennel-{spec.name}-{variant}-{name}",
+                "AlarmName": alarm_of(spec.name, variant, name),
                 "Namespace": "AWS/SageMaker",
                 "Dimensions": [
                     {"Name": "EndpointName", "Value": spec.name},

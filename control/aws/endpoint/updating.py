@@ -11,16 +11,15 @@ from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import PREVIOUS, TTL, sagemaker_call, update_call, weights_call
 from control.aws.endpoint.traffic import check_alarms, deployment_config, ringing
 from control.aws.endpoint.unused import remove_unused
-from control.aws.endpoint.work import Work
+from control.aws.endpoint.work import Work, are_same_weights
 from control.aws.expiry import end_expiry, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling, undo_scaling
-from control.aws.tags import EXPIRES, NAME, tags_of
+from control.aws.tags import EXPIRES, NAME, NEVER, tags_of
 from control.aws_client import AwsError
 from control.terminal import say
 
 Change = Literal["updated", "weights", "unchanged"]
-NEVER = "never"  # in the tag that says when an endpoint is deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,8 @@ def update(work: Work, current: Described) -> Updated:
     if is_other_ttl:
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
     change: Change = "unchanged"
-    if _weights_now(current) != {one.name: one.weight for one in spec.variants}:
+    wanted = {one.name: one.weight for one in spec.variants}
+    if not are_same_weights(_weights_now(current), wanted):
         work.account.send(weights_call(spec), f"the weights of {spec.name}")
         work.is_under_way = True
         current, change = work.follower.until_settled(work.limit_seconds), "weights"

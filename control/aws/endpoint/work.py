@@ -1,12 +1,13 @@
 """Work: what creating and updating an endpoint have in common, and how it is undone."""
 
+import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from control.aws.account import Account, is_missing
+from control.aws.account import Account, is_missing, is_taken
 from control.aws.call import Call
 from control.aws.endpoint.artifact import upload
 from control.aws.endpoint.following import Follower
@@ -34,6 +35,7 @@ class Work:
     is_yes: bool = False
     is_kept: bool = False  # what was made stays when it fails
     is_under_way: bool = field(default=False, init=False)  # AWS goes on without us
+    is_unsure: bool = field(default=False, init=False)  # no answer came: it may be there
     _undo: list[Call] = field(default_factory=list, init=False)
 
     @property
@@ -51,7 +53,7 @@ class Work:
         for call in self.plan.models:
             name = call.parameters["ModelName"]
             if not self._exists("DescribeModel", ModelName=name):
-                self.account.send(call, f"model {name}")
+                self._make(self.account.send, call, f"model {name}")
                 self._undo.append(sagemaker_call("DeleteModel", ModelName=name))
         self._make_config()
 
@@ -110,6 +112,8 @@ class Work:
                     self.follower.until_gone()
             except AwsError as error:
                 say(f"note:    it stays: {error}", to=self.echo)
+                if call.operation == "DeleteEndpoint":
+                    return  # and with it the schedule that ends it
 
     def _make_config(self) -> None:
         """A configuration of this name says the same, save perhaps the weights."""
@@ -118,11 +122,19 @@ class Work:
         found = self.account.find(looked, f"configuration {name}")
         removal = sagemaker_call("DeleteEndpointConfig", EndpointConfigName=name)
         if found is not None:
-            if weights_of(found) == weights_of(self.plan.config.parameters):
+            if are_same_weights(weights_of(found), weights_of(self.plan.config.parameters)):
                 return
             self.account.find(removal, f"configuration {name}")
-        self.patiently(self.plan.config, f"configuration {name}")
+        self._make(self.patiently, self.plan.config, f"configuration {name}")
         self._undo.append(removal)
+
+    def _make(self, send: Callable[[Call, str], object], call: Call, doing: str) -> None:
+        """Its name says what is in it: what is there by now is the same, whoever made it."""
+        try:
+            send(call, doing)
+        except AwsError as error:
+            if not is_taken(error):
+                raise
 
     def _exists(self, operation: str, **parameters: str) -> bool:
         name = next(iter(parameters.values()))
@@ -135,3 +147,10 @@ def weights_of(config: Mapping[str, Any]) -> dict[str, float]:
         str(one["VariantName"]): float(one.get("InitialVariantWeight", 1.0))
         for one in config["ProductionVariants"]
     }
+
+
+def are_same_weights(some: Mapping[str, float], others: Mapping[str, float]) -> bool:
+    """Whether they mean the same: AWS keeps a weight in 32 bits, 0.1 comes back as 0.100000001."""
+    return some.keys() == others.keys() and all(
+        math.isclose(weight, others[name], rel_tol=1e-6) for name, weight in some.items()
+    )

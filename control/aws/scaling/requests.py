@@ -7,6 +7,7 @@ asynchronous endpoint.
 from collections.abc import Mapping
 
 from control.aws.call import Call, Request
+from control.aws.names import alarm_of
 from control.aws.scaling.policy import Metric, ScalingSpec
 from control.aws.tags import Tags
 
@@ -114,7 +115,7 @@ def target_of(endpoint: str, variant: str, kind: str) -> Request:
 
 def alarm_name(endpoint: str, variant: str) -> str:
     """Of the alarm that wakes the variant from zero instances."""
-    return f"kennel-{endpoint}-{variant}-waking"
+    return alarm_of(endpoint, variant, "waking")
 
 
 def _tracking(endpoint: str, spec: ScalingSpec) -> Request:
