@@ -63,12 +63,12 @@ def living(aws, here, *stages, outputs=True, dies=False):
 
 def instance_of(aws):
     """The only one; asking for it is no look."""
-    step = aws._after.pop("DescribeInstances", None)
+    step = aws.script.after.pop("DescribeInstances", None)
     try:
         (group,) = aws.client("ec2").describe_instances()["Reservations"]
     finally:
         if step:
-            aws._after["DescribeInstances"] = step
+            aws.script.after["DescribeInstances"] = step
     return group["Instances"][0]
 
 
@@ -193,8 +193,11 @@ def test_a_missing_instance_profile_says_who_makes_it(aws_here, here, capsys):
 
 def test_a_broken_connection_in_between_is_forgiven(aws_here, here):
     living(aws_here, here, *LIFE)
-    aws_here.fail("DescribeInstances", "InternalError", status=500, times=9)
-    aws_here.fail("GetObject", "SlowDown", "Please reduce your request rate", status=503, times=2)
+    aws_here.fail("DescribeInstances", "InternalError", times=3)
+    aws_here.fail("GetObject", "InternalError", times=2)
+    aws_here.fail(
+        "DescribeInstances", "RequestLimitExceeded", "Request limit exceeded.", status=503
+    )
     assert main(["run", str(job_file(here)), *RUN]) == 0
 
 

@@ -225,7 +225,7 @@ def test_in_one_job_the_study_comes_with_the_outputs(aws_here, here, capsys):
     written = read_study(folder / "study.json")
     write_study(folder / "study.json", replace(written, spec=spec, bundle="model"))
     data = archive_of({one.name: one.read_bytes() for one in folder.iterdir()})
-    aws_here._answers.clear()
+    aws_here.script.answers.clear()
 
     def act(asked):
         job = asked["TrainingJobName"]

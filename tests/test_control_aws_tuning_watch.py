@@ -149,9 +149,10 @@ def test_a_job_that_was_never_created_is_found_out(aws_here, here, capsys):
 
 def test_a_broken_connection_in_between_is_forgiven(aws_here, here):
     TuningJob(aws_here, *LOOKS)
-    refused = {"status": 503, "times": 9}
-    aws_here.fail("ListTrainingJobsForHyperParameterTuningJob", "ServiceUnavailable", **refused)
-    aws_here.fail("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=9)
+    # Refused with 400, boto3 does not try again itself; throttled, it does.
+    aws_here.fail("ListTrainingJobsForHyperParameterTuningJob", "InternalFailure", times=3)
+    aws_here.fail("DescribeTrainingJob", "InternalFailure", times=2)
+    aws_here.fail("DescribeHyperParameterTuningJob", "ThrottlingException", "Rate exceeded")
     assert main(["tune", str(tuning_file(here)), *RUN]) == 0
     assert [trial.objective for trial in study_in(only_run(here)).trials] == [1.25, 0.75, None]
 
@@ -160,7 +161,7 @@ def test_a_lost_answer_to_the_creation_makes_no_second_job(aws_here, here):
     """The tuning job is there, and boto3's next try is refused as one that exists already."""
 
     def act(_asked):
-        aws_here._after.clear()
+        aws_here.script.after.clear()
         aws_here.fail("CreateHyperParameterTuningJob", "ResourceInUse", "names must be unique")
         raise ConnectionAbortedError("the answer never arrives")
 
@@ -179,7 +180,7 @@ def test_a_name_that_somebody_else_has_is_refused(aws_here, here, capsys):
 
 def test_where_nobody_answers_the_same_command_finds_out(aws_here, here, capsys):
     TuningJob(aws_here, ENDED)
-    aws_here.fail("CreateHyperParameterTuningJob", "ServiceUnavailable", status=503, times=8)
+    aws_here.fail("CreateHyperParameterTuningJob", "InternalFailure", "an error of ours")
     words = ["tune", str(tuning_file(here)), *RUN]
     assert main(words) == 1
     assert "it may have been made all the same" in capsys.readouterr().err
