@@ -96,11 +96,11 @@ def _create(arguments: argparse.Namespace, chosen: Chosen, account: Account) -> 
 
 
 def _agree(changes: list[Change], arguments: argparse.Namespace, echo: TextIO) -> None:
-    """Roles that are there change only when the person has seen how. Raises UsageError."""
-    updates = [one for one in changes if one.verb == "updated"]
+    """What is there goes only when the person has seen what. Raises UsageError."""
+    updates = [one for one in changes if one.is_replacing]
     for change in updates:
         say(f"role:    {change.wanted.name} differs:", to=echo)
-        for line in change.lines or ("+ its instance profile",):
+        for line in change.lines:
             say(f"         {line}", to=echo)
     if updates:
         confirm(

@@ -190,7 +190,7 @@ def test_a_refused_creation_is_a_failed_run_and_one_line(aws_here, here, capsys)
     aws_here.fail("CreateTrainingJob", "AccessDeniedException", message)
     assert main(["run", str(job_file(here)), *RUN]) == 1
     complaint = capsys.readouterr().err
-    assert '"Action": "sagemaker:CreateTrainingJob"' in complaint
+    assert '"Sid": "RunTrainingJobs"' in complaint
     assert complaint.count("\n") == 1
     found = run_json(only_run(here))
     assert found["status"] == "Failed"

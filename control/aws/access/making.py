@@ -45,6 +45,7 @@ class Change:
     verb: str  # created, updated or unchanged
     calls: tuple[Call, ...]
     lines: tuple[str, ...] = ()  # what differs, - and + as in a diff
+    is_replacing: bool = False  # something that is there goes
 
 
 def wanted_roles(roles: Sequence[Role], scope: Scope) -> list[Wanted]:
@@ -127,7 +128,13 @@ def change_of(account: Account, wanted: Wanted) -> Change:
     if wanted.role.has_profile:
         calls += _missing_profile(account, wanted)
     verb = "updated" if calls else "unchanged"
-    return Change(wanted=wanted, verb=verb, calls=tuple(calls), lines=tuple(lines))
+    return Change(
+        wanted=wanted,
+        verb=verb,
+        calls=tuple(calls),
+        lines=tuple(lines),
+        is_replacing=trust != wanted.trust or policy not in ({}, wanted.policy),
+    )
 
 
 def make(account: Account, change: Change) -> None:
