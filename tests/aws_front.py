@@ -61,9 +61,12 @@ class Aws:
         """Let `act` happen once moto has answered a call, before its caller hears of it."""
         self.script.after[operation] = act
 
-    def serve_endpoints(self, url: str) -> None:
-        """InvokeEndpoint asks this server: /invocations, or /models/NAME/invoke with a target."""
-        self.script.runtime = url.rstrip("/")
+    def serve_endpoints(self, url: str, many: str = "") -> None:
+        """InvokeEndpoint asks this server: /invocations, or /models/NAME/invoke with a target.
+
+        `many`: another one over a folder of models, for those with a target.
+        """
+        self.script.runtime, self.script.many = url.rstrip("/"), many.rstrip("/")
 
     def client(self, service: str) -> Any:
         """A client of the test's own. What it asks is recorded, too: see `forget`."""

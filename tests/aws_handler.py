@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+from aws_gate import Asked
 from aws_operations import Seen, operation_of
 from aws_words import complaints_of
 
@@ -48,7 +49,9 @@ class Script:
     answers: dict[str, Answer] = field(default_factory=dict)
     stages: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
     after: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
+    gate: Callable[[Asked], str] | None = None  # why kennel may not; see tests/aws_gate.py
     runtime: str = ""  # address of the server that answers InvokeEndpoint
+    many: str = ""  # of one over a folder of models, which answers those with a target
     refused: list[str] = field(default_factory=list)  # what AWS would, by its model's own words
 
 
@@ -66,12 +69,17 @@ class Handler(BaseHTTPRequestHandler):
             script.seen.append(
                 Seen(service=service, operation=operation, parameters=_json(body), path=self.path)
             )
+        if script.gate and operation and "kennel" in self.headers.get("User-Agent", ""):
+            words = script.gate(Asked.of(self, service, operation, body))
+            if words:
+                self._refuse("AccessDenied", words, 403, body=body)
+                return
         if waiting := script.failures.get(operation):
             self._refuse(*waiting.popleft(), body=body)
         elif operation in script.answers:
             self._invent(script.answers[operation], body)
         elif operation == "InvokeEndpoint" and script.runtime:
-            self._invoke(script.runtime, body)
+            self._invoke(script, body)
         else:
             self._hand_on(script, operation, body)
 
@@ -116,11 +124,16 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}
         self._reply(status, headers, document.encode())
 
-    def _invoke(self, runtime: str, body: bytes) -> None:
+    def _invoke(self, script: Script, body: bytes) -> None:
         """As SageMaker does: what the container refuses comes back as a ModelError."""
         target = self.headers.get("X-Amzn-SageMaker-Target-Model")
-        path = f"/models/{quote(target, safe='')}/invoke" if target else "/invocations"
-        wanted = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")
+        runtime, path = script.runtime, "/invocations"
+        wanted = ["Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes"]
+        if target and script.many:
+            runtime = script.many
+            wanted.append("X-Amzn-SageMaker-Target-Model")
+        elif target:
+            path = f"/models/{quote(target, safe='')}/invoke"
         headers = {name: self.headers[name] for name in wanted if self.headers.get(name)}
         request = urllib.request.Request(f"{runtime}{path}", body, headers, method="POST")
         try:
