@@ -262,7 +262,7 @@ def test_what_aws_refuses_is_one_line_with_the_policy_that_is_missing(bucket, pe
     bucket.fail("PutObject", "AccessDenied", sentence, status=403, times=40)
     assert push(pets) == 1
     said = capsys.readouterr().err
-    assert '"Action": "s3:PutObject"' in said
+    assert '"s3:PutObject"' in said
     assert said.strip().splitlines()[-1].startswith("kennel: ")
 
 
