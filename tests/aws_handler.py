@@ -14,7 +14,6 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from aws_gate import Asked
-from aws_gate import Asked
 from aws_operations import Seen, operation_of
 from aws_words import complaints_of
 
@@ -51,7 +50,6 @@ class Script:
     stages: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
     after: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     gate: Callable[[Asked], str] | None = None  # why kennel may not; see tests/aws_gate.py
-    gate: Callable[[Asked], str] | None = None  # why kennel may not; see tests/aws_gate.py
     runtime: str = ""  # address of the server that answers InvokeEndpoint
     many: str = ""  # of one over a folder of models, which answers those with a target
     refused: list[str] = field(default_factory=list)  # what AWS would, by its model's own words
@@ -71,11 +69,6 @@ class Handler(BaseHTTPRequestHandler):
             script.seen.append(
                 Seen(service=service, operation=operation, parameters=_json(body), path=self.path)
             )
-        if script.gate and operation and "kennel" in self.headers.get("User-Agent", ""):
-            words = script.gate(Asked.of(self, service, operation, body))
-            if words:
-                self._refuse("AccessDenied", words, 403, body=body)
-                return
         if script.gate and operation and "kennel" in self.headers.get("User-Agent", ""):
             words = script.gate(Asked.of(self, service, operation, body))
             if words:
