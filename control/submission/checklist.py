@@ -10,7 +10,7 @@ from control.submission.rubric import Line
 from control.submission.tables import table_of
 
 HEADER = ("", "what a reviewer looks for", "where, or what makes it")
-STYLE = "td,th{vertical-align:top;padding:4px 14px 4px 0;text-align:left}code{font-size:.9em}"
+STYLE = "a{color:var(--accent)}td,th{vertical-align:top}code{font-size:.9em}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def to_html(course: str, checked: Sequence[Checked]) -> str:
     tile = Tile(name="Missing", value=str(missing), note=f"of {len(checked)} lines")
     head = to_header(f"Checklist: {course}", [_summary(checked)], [tile])
     rows = "".join(
-        f"<tr><td>{one.state}</td><td>{to_text(one.line.what)}</td><td>{_where_html(one)}</td></tr>"
+        f"<tr><td>{_state_html(one)}</td><td>{to_text(one.line.what)}</td><td>{_where_html(one)}</td></tr>"
         for one in checked
     )
     heads = "".join(f"<th>{name}</th>" for name in HEADER)
@@ -84,6 +84,10 @@ def _summary(checked: Sequence[Checked]) -> str:
 
 def _links(one: Checked) -> str:
     return ", ".join(f"[{name}]({name})" for name in one.where)
+
+
+def _state_html(one: Checked) -> str:
+    return f"<b>{one.state}</b>" if one.state == "missing" else one.state
 
 
 def _where_html(one: Checked) -> str:

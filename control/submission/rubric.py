@@ -7,7 +7,7 @@ from control.submission.evidence import COMMANDS, Evidence
 
 TRAIN = "kennel run JOB.toml --from best --debug --profile"
 TUNE = "kennel tune TUNING.toml"
-AGAIN = "run all its cells, save it with their outputs, then `kennel submission --notebook FILE`"
+AGAIN = "run and save all its cells, then: kennel submission --notebook FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
