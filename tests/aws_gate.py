@@ -7,8 +7,10 @@ is allowed on each of its resources by some statement whose conditions hold.
 
 import fnmatch
 import functools
+import html
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +65,9 @@ class Asked:
         if "form" in handler.headers.get("Content-Type", ""):
             form = parse_qs(body.decode("utf-8", "replace"))
             parameters: dict[str, Any] = {name: texts[0] for name, texts in form.items()}
+        elif operation == "DeleteObjects":
+            keys = re.findall(r"<Key>([^<]*)</Key>", body.decode("utf-8", "replace"))
+            parameters = {"Keys": [html.unescape(key) for key in keys]}
         else:
             parameters = _json(body)
         headers = {name.lower(): value for name, value in handler.headers.items()}
@@ -165,8 +170,8 @@ def reference() -> dict[str, dict[str, Any]]:
     """Prefix of a service -> what the service authorization reference says of it."""
     # Not imported: it warns, and a data file is all that is wanted.
     found = importlib.util.find_spec("parliament")
-    assert found and found.origin, "parliament is not installed: make test installs it"
-    path = Path(found.origin).parent / "iam_definition.json"
+    assert found is not None, "parliament is not installed: make test installs it"
+    path = Path(str(found.origin)).parent / "iam_definition.json"
     every = json.loads(path.read_text(encoding="utf-8"))
     return {one["prefix"]: one for one in every if one["prefix"] in SERVICES}
 
@@ -214,7 +219,8 @@ def _of_sagemaker(asked: Asked, kinds: Iterable[str]) -> Iterator[str]:
 def _of_s3(asked: Asked, kinds: Iterable[str]) -> Iterator[str]:
     bucket, _, key = "/".join(asked.parts).partition("/")
     if asked.operation == "DeleteObjects":
-        key = "*"  # the keys are in an XML body: the right on any is needed
+        yield from (f"arn:aws:s3:::{bucket}/{one}" for one in asked.parameters["Keys"])
+        return
     yield f"arn:aws:s3:::{bucket}/{key}" if "object" in kinds else f"arn:aws:s3:::{bucket}"
 
 
