@@ -83,13 +83,16 @@ def test_ctrl_c_leaves_it_alone_and_the_same_command_looks_on_again(aws_here, he
     assert "trial 1/3" in shown
 
     TuningJob(aws_here, *LOOKS[1:])
+    aws_here.forget()
     capsys.readouterr()
     assert main(["tune", str(path), *RUN]) == 0
     again = capsys.readouterr().out
     assert again.startswith(f"looking on again at tuning job {job}, runs/0001-dogs\n")
     assert "trial 1/3" not in again  # it was told before
     assert "trial 2/3" in again
-    assert len(aws_here.calls("CreateHyperParameterTuningJob")) == 1
+    assert aws_here.calls("CreateHyperParameterTuningJob") == []
+    asked = [call["TrainingJobName"] for call in aws_here.calls("DescribeTrainingJob")]
+    assert [name.split("-")[-2] for name in asked] == ["002", "003"]  # of the first all is known
     assert run_json(run)["aws"]["billable"].keys() == {
         trial.worker for trial in study_in(run).trials
     }
