@@ -150,7 +150,7 @@ def test_scaling_comes_and_goes(aws_here, here):
     gate = may(aws_here, "scale", "--prefix", "dogs")
     fine(gate, "scale", "apply", "dogs", "--max", 3, "--invocations-per-instance", 60, "--yes")
     fine(gate, "scale", "show", "dogs")
-    fine(gate, "scale", "undo", "dogs", "--yes")
+    fine(gate, "scale", "undo", "dogs")
     assert {"Scale", "TagScaling", "SeeScaling", "SeeEndpoints"} <= sids(gate)
 
 

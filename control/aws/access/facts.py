@@ -60,7 +60,7 @@ def facts_of(path: Path) -> Facts:
         # A study may also run as one training job of the same name.
         names = {
             "tuning": (stamped_pattern(tuning.spec.name, LONGEST_NAME),),
-            "training": (stamped_pattern(tuning.spec.name, LONGEST_NAME),),
+            "training": (stamped_pattern(tuning.spec.name),),
         }
         return replace(found, commands=frozenset({"tune"}) | HOUSE, names=names)
     if is_deployment(data):

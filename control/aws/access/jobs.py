@@ -34,7 +34,7 @@ JOBS = (
     Grant(
         sid="RunTrainingJobs",
         why="a training job: made with its tags, looked at, stopped",
-        commands=("run",),
+        commands=("run", "tune"),
         actions=(
             *("sagemaker:CreateTrainingJob", "sagemaker:AddTags"),
             *("sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"),
