@@ -52,9 +52,17 @@ class Evidence:
 def read_evidence(folder: Path) -> Evidence:
     """The documents of a folder. Raises SpecError: one of them is no JSON."""
     paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    documents = {path.stem: read_json(path, SpecError) for path in paths}
+    read = {path.stem: read_json(path, SpecError) for path in paths}
+    documents = {name: found for name, found in read.items() if not _is_shown(found)}
     pictures = sorted(folder.glob("*.png")) if folder.is_dir() else []
     return Evidence(folder=folder, documents=documents, pictures=tuple(pictures))
+
+
+def _is_shown(document: Any) -> bool:
+    """Whether --show printed it: requests, of which none was sent."""
+    if isinstance(document, list):
+        return all(isinstance(one, Mapping) and "operation" in one for one in document)
+    return isinstance(document, Mapping) and "calls" in document
 
 
 def is_executed(notebook: Path) -> bool:

@@ -36,18 +36,18 @@ def submit(course: str, material: Material, runs: Path, out: Path | None) -> Sub
     """Write it to `out`, which must not exist, or below `runs`. Raises UsageError, HostError."""
     if out is not None and out.exists():
         raise UsageError(f"{out} exists, and nothing is overwritten: give another --out")
+    parent = runs if out is None else out.parent
     try:
-        if out is None:
-            out = make_run_folder(runs, NAME)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".submission-", dir=out.parent) as name:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".submission-", dir=parent) as name:
             made = Path(name) / "made"
             made.mkdir()
             checked = _write(course, material, made)
-            os.replace(made, out)  # in place of the empty folder, if there is one
+            folder = out or make_run_folder(runs, NAME)
+            os.replace(made, folder)  # in place of the empty folder, if there is one
     except OSError as error:
         raise cannot_write(out or runs, error) from error
-    return Submitted(folder=out, checked=checked)
+    return Submitted(folder=folder, checked=checked)
 
 
 def _write(course: str, material: Material, folder: Path) -> list[Checked]:
