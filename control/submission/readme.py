@@ -214,7 +214,7 @@ def _standouts(page: _Page) -> list[str]:
         for kind, what in told.items()
         if page.material.evidence.of(kind)
     ]
-    return ["\n".join(there)] if there else []
+    return ["\n".join(there) if there else "Nothing beyond this was run."]
 
 
 def _machines(page: _Page) -> list[str]:
