@@ -9,7 +9,10 @@ from aws_gate import ACCOUNT, REGION, Gate
 from lambda_account import typed
 
 from control.aws.access.actions import ADMINISTRATOR, PERSON
-from control.aws.access.grant import Grant
+from control.aws.access.grant import Grant, policy_of
+from control.aws.access.roles import ROLES
+from control.aws.access.scope import Places, Scope
+from control.s3 import S3Uri
 
 if TYPE_CHECKING:
     from aws_front import Aws
@@ -49,3 +52,25 @@ class Instances(dict[str, dict[str, str]]):
 def files(*names: str) -> list[Path]:
     """Example files."""
     return [Path("jobs") / f"{name}.toml" for name in names]
+
+
+def everybody() -> Gate:
+    """Before all tests of AWS: what no statement allows, of whatever names, is asked by no command.
+
+    So a call that is new in a command needs its line in control/aws/access.
+    """
+    anywhere = Places(write=(S3Uri("*", ""),))
+    roles = tuple((role.name, "arn:aws:iam::*:role/*") for role in ROLES.values())
+    scope = Scope(
+        region=REGION,
+        account=ACCOUNT,
+        trained=anywhere,
+        served=anywhere,
+        pushed=anywhere.write,
+        train_images=("arn:aws:ecr:*:*:repository/*",),
+        serve_images=("arn:aws:ecr:*:*:repository/*",),
+        ami_parameters=("/aws/*",),
+        key_names=("*",),
+        roles=roles,
+    )
+    return Gate(statements=policy_of(EVERY, scope)["Statement"], tags=Instances())

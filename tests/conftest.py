@@ -88,13 +88,16 @@ def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def aws(moto_url: str, tmp_path: Path) -> Iterator["Aws"]:
     """An empty AWS account; see tests/aws_front.py."""
+    from access import everybody
     from aws_front import aws as front
 
     home = tmp_path / "home"
     home.mkdir()
     with front(moto_url, home) as running:
+        running.script.gate = gate = everybody()
         yield running
         assert running.script.refused == []
+        assert gate.refused == [], "control/aws/access lacks what a command calls"
 
 
 @pytest.fixture
