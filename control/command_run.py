@@ -273,7 +273,7 @@ RUN = Command(
         "kennel run jobs/dogs_aws.toml --on aws --show",
         "kennel run jobs/dogs_aws.toml --on aws --spot --yes",
         "kennel run jobs/dogs_ec2.toml --on ec2 --show",
-        "kennel run --attach 3",
+        "kennel run --attach dogs-aws",
         "kennel run jobs/dogs.toml --rule VanishingGradient:threshold=1e-6,actions=stop",
     ),
     add_arguments=_add_arguments,

@@ -248,7 +248,7 @@ TRANSFORM = Command(
     examples=(
         "kennel transform photos -o out --bundle runs/0001-digits",
         "kennel transform s3://my-bucket/photos -o s3://my-bucket/answers --bundle model.tar.gz",
-        "kennel transform photos.txt -o out --url http://127.0.0.1:8080 --format jsonl",
+        "kennel transform photos.txt -o listed --url http://127.0.0.1:8080 --format jsonl",
     ),
     add_arguments=_add_arguments,
     run=transform_pictures,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_examined import DOCKER, answer_image, answer_quotas
 from aws_world import no_provisioned, put_role
-from documented import ROOT
+from documented import ROOT, blocks
 from endpoints import Updates, typed
 from training import TINY, draw
 from training_jobs import bundle_archive, run_json
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from aws_front import Aws
 
 BUCKET = "kennel-111122223333"  # that of the example files
+# What the pages call something in AWS -> how it is made. The last endpoint was changed once.
+MADE = {
+    "dogs-aws": (("run", "jobs/dogs_aws.toml", "--on", "aws"),),
+    "dogs-ec2": (("run", "jobs/dogs_ec2.toml", "--on", "ec2"),),
+    "dogs-multi": (("deploy", "jobs/dogs_multi_model.toml"),),
+    "dogs": (
+        ("deploy", "jobs/dogs_endpoint.toml"),
+        ("deploy", "jobs/dogs_endpoint.toml", "--instance-type", "ml.m5.xlarge"),
+    ),
+}
 ROLES = ("training", "endpoint", "expiry", "lambda")
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
@@ -26,23 +36,33 @@ SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 def build(folder: Path, pictures: Path) -> None:
     """Files as the pages name them, and runs/0001-dogs: a real job, watched by rules."""
     shutil.copytree(ROOT / "jobs", folder / "jobs")
+    shutil.copytree(pictures, folder / "runs" / "demo-data")
     for path in (folder / "jobs").iterdir():  # a name that S3 would not take
         path.write_text(path.read_text(encoding="utf-8").replace("//BUCKET", "//my-bucket"))
     for name in ("pictures", "dogs", "data/dogs"):
         for theirs, ours in SPLITS.items():
             shutil.copytree(pictures / ours, folder / name / theirs)
     shutil.copytree(pictures / "test", folder / "photos")
-    draw("disc", 99).save(folder / "dog.jpg")
+    for name in ("dog.jpg", "cat.png"):
+        draw("disc", 99).save(folder / name)
+    (folder / "photos.txt").write_text("dog.jpg\ncat.png\n", encoding="ascii")
+    (folder / "traffic.csv").write_text("seconds,requests_per_second\n0,5\n600,5\n", "ascii")
     for weights in ("squeezenet1_1.pth", "data/weights/squeezenet1_1.pth"):
         (folder / weights).parent.mkdir(exist_ok=True)
         (folder / weights).write_bytes(b"weights")
+    (code,) = (code for _, code in blocks("python") if "class MyRule" in code)
+    (folder / "my_rule.py").write_text(code, encoding="utf-8")
     (folder / "jobs" / "tiny.toml").write_text(tiny_job(), encoding="utf-8")
-    done = typed("run", "jobs/tiny.toml", "--debug")
+    done = typed("run", "jobs/tiny.toml", "--debug", "--profile")
     assert done.returncode == 0, done.stderr
     run = folder / "runs" / "0001-dogs"
-    for copy in ("runs/0001-digits", "runs/0002-dogs"):  # what else the pages call a run
-        shutil.copytree(run, folder / copy)
-    shutil.copytree(run / "model", folder / "out" / "model")
+    for copy in ("0001-digits", "0002-dogs", "0003-dogs"):  # what else the pages call a run
+        shutil.copytree(run, folder / "runs" / copy)
+    digits = folder / "runs" / "0001-digits" / "run.json"
+    digits.write_text(json.dumps({**run_json(run), "name": "digits"}), encoding="utf-8")
+    for copy in ("out/model", "models/dogs"):
+        shutil.copytree(run / "model", folder / copy)
+    (folder / "model.tar.gz").write_bytes(bundle_archive())
     write_study_run(folder / "runs", three_trials(spec_of()))
 
 
@@ -53,8 +73,8 @@ def tiny_job() -> str:
     return f'name = "dogs"\n[hyperparameters]\n{knobs}\n[channels]\n{channels}\n'
 
 
-def settle(aws: "Aws", folder: Path) -> None:
-    """An account with buckets, roles, a model in S3, jobs that ran and an endpoint.
+def settle(aws: "Aws", folder: Path, named: set[str]) -> None:
+    """An account with buckets, roles, a model in S3, and what is `named` of MADE.
 
     `folder`: the current one, with the jobs' files; their runs are kept in it.
     """
@@ -65,27 +85,29 @@ def settle(aws: "Aws", folder: Path) -> None:
     aws.answer("StopTrainingJob", {})
     Updates(aws)
     s3 = aws.client("s3")
-    for bucket in (BUCKET, "my-bucket"):
+    for bucket in (BUCKET, "my-bucket", "bucket"):
         s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=BUCKET, Key="models/dogs.tar.gz", Body=bundle_archive())
     s3.put_object(Bucket=BUCKET, Key="photos/dog.jpg", Body=b"jpeg")
+    s3.upload_file(str(folder / "dog.jpg"), "my-bucket", "photos/dog.jpg")
+    if "s3://my-bucket/dogs" in named:
+        _upload(s3, folder / "pictures", "my-bucket", "dogs")
+    if "s3://bucket/jobs/dogs-1" in named:  # where a job in AWS leaves what the Debugger saved
+        tensors = folder / "runs" / "0001-dogs" / "output" / "tensors"
+        _upload(s3, tensors, "bucket", "jobs/dogs-1/debug-output")
     for name in ROLES:
         put_role(aws, f"kennel-{name}", "sagemaker.amazonaws.com")
     aws.client("iam").create_instance_profile(InstanceProfileName="kennel-ec2")
     aws.after("CreateTrainingJob", lambda asked: _put_outputs(s3, asked["TrainingJobName"]))
     aws.after("RunInstances", lambda _: _put_instance(s3, folder))
-    for words in (
-        ("run", "jobs/dogs_aws.toml", "--on", "aws", "--yes"),
-        ("run", "jobs/dogs_ec2.toml", "--on", "ec2", "--yes"),
-        ("deploy", "jobs/dogs_multi_model.toml", "--yes"),
-        ("deploy", "jobs/dogs_endpoint.toml", "--yes"),
-        ("deploy", "jobs/dogs_endpoint.toml", "--instance-type", "ml.m5.xlarge", "--yes"),
-    ):
-        done = typed(*words)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
+    for name, makes in MADE.items():
+        for words in makes if name in named else ():
+            done = typed(*words, "--yes")
+            assert done.returncode == 0, (words, done.stdout, done.stderr)
     # The newest run of all is one that was watched.
     shutil.copytree(folder / "runs" / "0001-dogs", folder / "runs" / "0008-dogs")
-    _tell_modes(aws)
+    if "dogs-multi" in named:
+        _tell_modes(aws)
     aws.forget()
 
 
@@ -93,6 +115,11 @@ def _tell_modes(aws: "Aws") -> None:
     """moto forgets a container's mode."""
     (made,) = (one for one in aws.calls("CreateModel") if "dogs-multi" in one["ModelName"])
     aws.stages("DescribeModel", {"PrimaryContainer": made["PrimaryContainer"]})
+
+
+def _upload(s3: Any, folder: Path, bucket: str, prefix: str) -> None:
+    for path in filter(Path.is_file, folder.rglob("*")):
+        s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
 
 
 def _put_outputs(s3: Any, job: str) -> None:

@@ -1,5 +1,6 @@
 """What the pages tell people to type works: shown, or run here, or run against moto."""
 
+import json
 import re
 import shlex
 from contextlib import chdir
@@ -10,17 +11,22 @@ from documented_world import build, copied, settle
 from endpoints import typed
 from serving import server
 
-from control.cli import find_command
+from control.cli import COMMANDS, find_command
 from control.parser import parse
 
 PAGES = (
     *("README.md", "docs/local.md", "docs/sagemaker.md", "docs/endpoints.md", "docs/ec2.md"),
     *("docs/multi-model.md", "docs/transform.md", "docs/scaling.md", "docs/tuning.md"),
-    *("docs/lambda.md", "docs/cost-and-cleanup.md", "docs/data.md"),
+    *("docs/lambda.md", "docs/cost-and-cleanup.md", "docs/data.md", "docs/debugger.md"),
 )
+EXAMPLES = "what --help shows"
 SERVER = "http://127.0.0.1:8080"
 LOOKS = ("Get", "List", "Describe", "Head", "AssumeRole")
-CODES = {"debug": {0, 1}, "doctor": {0, 1}}  # where the exit code is what they found
+CODES = {
+    "debug": {0, 1},
+    "doctor": {0, 1},
+    "submission": {0, 1},
+}  # where the exit code is what they found
 # Commands that other tests run from their first line to their last.
 ELSEWHERE = {"demo": "tests/test_control_digits.py"}
 
@@ -42,7 +48,7 @@ def url(world):
 def is_run(name, flags):
     """Whether a command is run as it stands: it is here, or only looks."""
     return (
-        name in ("debug", "doctor", "report", "list", "transform")
+        name in ("debug", "doctor", "report", "list", "submission", "transform")
         or (name == "data" and flags["action"] != "push")
         or (name == "predict" and not flags["endpoint"])
         or (name == "run" and bool(flags["attach"] or flags["stop"]))
@@ -64,12 +70,21 @@ def as_typed(words, url):
     return words, bool(flags.get("show"))
 
 
-@pytest.mark.parametrize("page", PAGES)
+def lines_of(page):
+    """What a page tells people to type, after `kennel`."""
+    if page == EXAMPLES:
+        lines = [shlex.split(line) for command in COMMANDS for line in command.examples]
+    else:
+        lines = [words for path, words in commands() if path == ROOT / page]
+    return [words[1:] for words in lines if words[0] == "kennel"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, EXAMPLES])
 def test_the_commands_of_a_page_work_from_top_to_bottom(page, world, url, tmp_path, aws_here):
-    lines = [words[1:] for path, words in commands() if path == ROOT / page if words[0] == "kennel"]
+    lines = lines_of(page)
     assert lines
     with copied(world, tmp_path) as folder, chdir(folder):
-        settle(aws_here, folder)
+        settle(aws_here, folder, {word for words in lines for word in words})
         for words in lines:
             if words[0] in ELSEWHERE:
                 continue
@@ -79,6 +94,8 @@ def test_the_commands_of_a_page_work_from_top_to_bottom(page, world, url, tmp_pa
             told = f"kennel {shlex.join(typed_words)}\n{done.stdout}\n{done.stderr}"
             assert done.returncode in CODES.get(words[0], {0}), told
             assert done.stdout.strip(), told
+            if "-o json" in shlex.join(typed_words):
+                json.loads(done.stdout)
             if is_shown:
                 sent = [one.operation for one in aws_here.seen]
                 assert [one for one in sent if not one.startswith(LOOKS)] == [], told
