@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from aws_front import Reply
+from aws_world import no_provisioned
 from batch_player import Player
 from course_account import CourseAccount
 from executing import NOTEBOOK, execute
@@ -116,6 +117,7 @@ def there(here, aws, tmp_path):
     ):
         aws.serve_endpoints(one.url, many.url)
         aws.after("CreateTransformJob", Player(aws=aws, url=one.url))
+        no_provisioned(aws)
         aws.answer("DescribeScalingActivities", {"ScalingActivities": []})  # moto lacks it
         aws.answer("Invoke", lambda event: Reply(body=json.dumps(ask(event)).encode()))
         yield execute(folder, {**aws.environment, "KENNEL_POLL_SECONDS": "0.05"}, WHERE="aws")
