@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from contract.errors import HostError, UsageError
-from control.aws_remedies import remedy_for
+from control.aws_remedies import remedy_for, remedy_here
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 70.0  # an endpoint's container has 60
 MOST_TRIES = 8  # of one call: throttling, broken connections and 5xx, with growing pauses
-REMEDY = "see `aws sts get-caller-identity`"
 TRANSIENT = frozenset({"", "InternalFailure", "InternalServerError", "ServiceUnavailable", "500"})
 TRANSIENT |= {"502", "503", "504", "RequestTimeout", "ServiceUnavailableException"}
 TRANSIENT |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
@@ -88,6 +87,7 @@ def aws_errors(doing: str) -> Iterator[None]:
     """
     from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
     from botocore import exceptions  # type: ignore[import-untyped]
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
     try:
         yield
@@ -98,9 +98,27 @@ def aws_errors(doing: str) -> Iterator[None]:
         told = f"{doing}: AWS says {code}: {words}"
         more = {name: error.response[name] for name in DETAILS if name in error.response}
         raise AwsError(f"{told}; {remedy}" if remedy else told, code, more) from None
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise UsageError(f"{doing}: {error}; {REMEDY}") from None
-    except (exceptions.NoRegionError, exceptions.ParamValidationError) as error:
-        raise UsageError(f"{doing}: {' '.join(str(error).split())}") from None
+    except (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.NoRegionError,
+        exceptions.ParamValidationError,
+    ) as error:
+        raise UsageError(_told_here(doing, error)) from None
     except (exceptions.BotoCoreError, Boto3Error) as error:
-        raise AwsError(f"{doing}: {' '.join(str(error).split())}") from None
+        # What is wrong on this machine is not better a minute later.
+        code = type(error).__name__ if _is_about_login(error) else ""
+        raise AwsError(_told_here(doing, error), code) from None
+    except ResponseParserError:
+        told = "what answers does not speak as AWS does: see AWS_ENDPOINT_URL, and proxies between"
+        raise AwsError(f"{doing}: {told}") from None
+
+
+def _told_here(doing: str, error: Exception) -> str:
+    words, remedy = " ".join(str(error).split()), remedy_here(type(error).__name__)
+    return f"{doing}: {words}; {remedy}" if remedy else f"{doing}: {words}"
+
+
+def _is_about_login(error: Exception) -> bool:
+    """Credentials that are over, or a profile that does not exist."""
+    return any(word in type(error).__name__ for word in ("SSO", "Token", "Credential", "Profile"))

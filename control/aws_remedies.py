@@ -33,6 +33,27 @@ _PLAIN = {
     "another type",
 }
 
+_LOGIN = "log in again: `aws sso login`, with --profile where you have several"
+_KEYS = "type `aws configure` or `aws sso login`, or set AWS_ACCESS_KEY_ID and its secret"
+# What boto3 finds out itself, by the name of its error.
+_HERE = {
+    "NoCredentialsError": _KEYS,
+    "PartialCredentialsError": _KEYS,
+    "CredentialRetrievalError": _LOGIN,
+    "SSOTokenLoadError": _LOGIN,
+    "UnauthorizedSSOTokenError": _LOGIN,
+    "TokenRetrievalError": _LOGIN,
+    "NoRegionError": "set AWS_DEFAULT_REGION, or type `aws configure set region us-east-1`",
+    "ProfileNotFound": "`aws configure list-profiles` lists them; AWS_PROFILE names one",
+    "EndpointConnectionError": "check the region's name, and the network",
+    "ConnectTimeoutError": "check the network, and proxies between",
+}
+
+
+def remedy_here(error: str) -> str:
+    """The same for what keeps this machine from asking at all. `error`: boto3's class."""
+    return _HERE.get(error, "")
+
 
 def remedy_for(code: str, message: str) -> str:
     """One clause without a full stop; empty when AWS's own sentence must do.

@@ -32,11 +32,6 @@ READER_SECONDS = 10.0  # others only look, for a moment, or else a job of theirs
 WRITER_SECONDS = 6 * 3600.0  # for another kennel that downloads the same
 POLL_SECONDS = 0.5
 MB = 1_000_000
-_REMEDIES = {
-    "NoSuchBucket": "check the bucket's name with `aws s3 ls`",
-    "AccessDenied": "the caller needs s3:ListBucket and s3:GetObject there; see "
-    "`aws sts get-caller-identity`",
-}
 
 
 def staged_folder(uri: S3Uri, runs: Path) -> Path:
@@ -243,7 +238,4 @@ def _plain_errors(name: str) -> Iterator[None]:
     except ChannelError as error:
         raise ChannelError(f"channel {name!r}: {error}") from None
     except AwsError as error:
-        remedy = _REMEDIES.get(error.code)
-        raise AwsError(
-            f"channel {name!r}: {error}{f'; {remedy}' if remedy else ''}", error.code
-        ) from None
+        raise AwsError(f"channel {name!r}: {error}", error.code) from None
