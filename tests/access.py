@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aws_gate import ACCOUNT, REGION, Gate
+from aws_gate import Gate
+from aws_needs import ACCOUNT, REGION
 from lambda_account import typed
 
 from control.aws.access.actions import ADMINISTRATOR, PERSON

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from aws_gate import Asked
+from aws_needs import Asked
 from aws_operations import Seen, operation_of
 from aws_words import complaints_of
 

@@ -6,7 +6,8 @@ import pytest
 from access import printed, stand_before, statements
 from aws_examined import DOCKER, answer_image, answer_quotas, configuration
 from aws_examined import job_file as examined_file
-from aws_gate import Need, allows
+from aws_gate import allows
+from aws_needs import Need
 from aws_world import no_provisioned, put_role
 from batch_player import Player, fill
 from batch_player import file_of as batch_file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from access import EVERY, printed, statements
-from aws_gate import kinds_of, reference
+from aws_needs import kinds_of, reference
 from lambda_account import typed
 
 from control.aws.access.roles import ROLES
