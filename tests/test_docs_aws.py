@@ -17,7 +17,13 @@ from control.parser import parse
 PAGES = (
     *("README.md", "docs/local.md", "docs/sagemaker.md", "docs/endpoints.md", "docs/ec2.md"),
     *("docs/multi-model.md", "docs/transform.md", "docs/scaling.md", "docs/tuning.md"),
-    *("docs/lambda.md", "docs/cost-and-cleanup.md", "docs/data.md", "docs/debugger.md"),
+    *(
+        "docs/lambda.md",
+        "docs/cost-and-cleanup.md",
+        "docs/data.md",
+        "docs/debugger.md",
+        "docs/course.md",
+    ),
 )
 EXAMPLES = "what --help shows"
 SERVER = "http://127.0.0.1:8080"

@@ -114,7 +114,7 @@ def _tuning(page: _Page) -> list[str]:
         if best
         else ""
     )
-    arch = study.spec.to_json()["static"].get("arch", "the default network")
+    arch = study.spec.static.get("arch", "the default network")
     return [
         f"{arch}; {study.spec.strategy} search for the "
         f"{'lowest' if study.spec.objective.goal == 'Minimize' else 'highest'} "
