@@ -67,13 +67,8 @@ class Asked:
         else:
             parameters = _json(body)
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        return cls(
-            service=service,
-            operation=operation,
-            parameters=parameters,
-            path=handler.path,
-            headers=headers,
-        )
+        more = {"parameters": parameters, "path": handler.path, "headers": headers}
+        return cls(service=service, operation=operation, **more)
 
     @property
     def query(self) -> dict[str, str]:
