@@ -1,6 +1,5 @@
 """AwsPlace: the table [aws] of a job, a study or a deployment: where it runs in AWS."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,19 @@ from typing import Any
 from contract.errors import SpecError
 from contract.job import CHANNELS, channel_name
 from contract.ranges import only_known
+from control.aws.shapes import (
+    IMAGE,
+    KMS_KEY,
+    MOST_GROUPS,
+    MOST_SUBNETS,
+    ROLE,
+    S3_PLACE,
+    SECURITY_GROUP,
+    SUBNET,
+    TYPE,
+    wrong_list,
+    wrong_tag,
+)
 
 TEXTS = ("image", "role", "output", "instance_type", "kms_key", "checkpoints")
 NUMBERS = {
@@ -18,11 +30,9 @@ NUMBERS = {
 }
 SWITCHES = ("spot", "network_isolation", "encrypt_between_hosts")
 LISTS = ("subnets", "security_groups")
-IN_S3 = ("output", "checkpoints")
 NAMES = (*TEXTS, *NUMBERS, *SWITCHES, *LISTS, "channels", "tags")
 TRAIN_IMAGE = "kennel-train"
 TRAIN_ROLE = "kennel-training"  # what `kennel iam create` makes
-_S3 = re.compile(r"s3://[^/]+(/.*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +57,34 @@ class AwsPlace:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_shapes()
         if bool(self.subnets) != bool(self.security_groups):
             raise SpecError("aws: a VPC needs both, subnets and security_groups")
         if self.max_wait_seconds is not None and not self.spot:
             raise SpecError("aws.max_wait_seconds: only a job with spot = true waits")
+
+    def _check_shapes(self) -> None:
+        """Also of what came by the command line. Raises SpecError."""
+        places = {f"channels.{name}": uri for name, uri in self.channels.items()}
+        places |= {"output": self.output, "checkpoints": self.checkpoints}
+        for name, text, shape in (
+            ("image", self.image, IMAGE),
+            ("role", self.role, ROLE),
+            ("instance_type", self.instance_type, TYPE),
+            ("kms_key", self.kms_key, KMS_KEY),
+            *((name, uri, S3_PLACE) for name, uri in places.items()),
+        ):
+            if text and not shape.fits(text):
+                raise SpecError(f"aws.{name}: expected {shape.expected}, got {text[:80]!r}")
+        for name, texts, shape, most in (
+            ("subnets", self.subnets, SUBNET, MOST_SUBNETS),
+            ("security_groups", self.security_groups, SECURITY_GROUP, MOST_GROUPS),
+        ):
+            if expected := wrong_list(texts, shape, most):
+                raise SpecError(f"aws.{name}: expected {expected}, got {list(texts)!r:.80}")
+        name, expected = wrong_tag(self.tags)
+        if expected:
+            raise SpecError(f"aws.tags: {name[:80]!r}: expected {expected}")
 
 
 def read_aws_place(path: Path, table: Mapping[str, Any]) -> AwsPlace:
@@ -65,15 +99,9 @@ def read_aws_place(path: Path, table: Mapping[str, Any]) -> AwsPlace:
     for name in SWITCHES:
         if name in table and type(table[name]) is not bool:
             raise _wrong(path, name, "true or false", table[name])
-    role = table.get("role", TRAIN_ROLE)
-    if ":" in role and not role.startswith("arn:aws"):
-        raise _wrong(path, "role", "a role's name, or its ARN", role)
     if "output" not in table:
         raise SpecError(f'{path}: aws.output: expected where results go, e.g. "s3://BUCKET/kennel"')
     chosen = {name: table[name] for name in (*TEXTS, *NUMBERS, *SWITCHES) if name in table}
-    for name in IN_S3:
-        if name in table:
-            _s3_in(path, name, table[name])
     try:
         return AwsPlace(
             **chosen,
@@ -91,24 +119,19 @@ def _channels_in(path: Path, table: Any) -> dict[str, str]:
     if not isinstance(table, Mapping):
         raise _wrong(path, "channels", 'a table, e.g. train = "s3://BUCKET/train"', table)
     only_known(f"{path}: aws.channels", {channel_name(key): 0 for key in table}, CHANNELS)
-    return {
-        channel_name(key): _s3_in(path, f"channels.{key}", value) for key, value in table.items()
-    }
+    for key, value in table.items():
+        if not isinstance(value, str):
+            raise _wrong(path, f"channels.{key}", S3_PLACE.expected, value)
+    return {channel_name(key): value for key, value in table.items()}
 
 
 def _tags_in(path: Path, table: Any) -> dict[str, str]:
     if not isinstance(table, Mapping):
         raise _wrong(path, "tags", 'a table, e.g. team = "dogs"', table)
     for name, value in table.items():
-        if not isinstance(value, str) or name.startswith(("aws:", "kennel:")):
-            raise _wrong(path, f"tags.{name}", "text, under a name without aws: or kennel:", value)
+        if not isinstance(value, str):
+            raise _wrong(path, f"tags.{name}", "text in quotes", value)
     return dict(table)
-
-
-def _s3_in(path: Path, name: str, value: Any) -> str:
-    if not isinstance(value, str) or not _S3.fullmatch(value):
-        raise _wrong(path, name, "s3://BUCKET/PREFIX", value)
-    return value
 
 
 def _texts_in(path: Path, name: str, value: Any) -> tuple[str, ...]:

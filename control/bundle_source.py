@@ -35,7 +35,7 @@ def opened_bundle(source: Path) -> Iterator[Path]:
 
 def find_bundle(source: Path) -> Path:
     """The folder with bundle.json, or the archive. Raises UsageError when nothing is there."""
-    if not source.exists():
+    if not _is_there(source):
         try:
             source = find_run(RUNS, str(source)).folder
         except UsageError:
@@ -75,3 +75,10 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) 
     target.parent.mkdir(parents=True, exist_ok=True)
     with source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no file can have this name: too long
+        return False

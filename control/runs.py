@@ -94,7 +94,7 @@ def find_run(runs: Path, which: str | None) -> Run:
 
     Raises UsageError: there is none.
     """
-    if which and (Path(which) / RUN_NAME).is_file():
+    if which and _is_file(Path(which) / RUN_NAME):
         return read_run(Path(which))
     known = list_runs(runs)
     if not known:
@@ -106,8 +106,15 @@ def find_run(runs: Path, which: str | None) -> Run:
     return matching[-1]
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can have this name: too long
+        return False
+
+
 def _is_called(run: Run, which: str) -> bool:
-    number = which.isdigit() and int(which) == _number(run.folder)
+    number = which.isdecimal() and int(which) == _number(run.folder)
     return number or which in (run.folder.name, run.name)
 
 

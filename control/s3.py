@@ -1,17 +1,19 @@
 """S3: addresses, and the four things that commands do with them: list, read, find, upload."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from contract.errors import UsageError
 from contract.limits import DEFAULT_LIMITS
 from control.aws_client import AwsError, aws_client, aws_errors
 
 SCHEME = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # the oldest are not lower case
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 IGNORED_RANGE = "IgnoredRange"  # no word of AWS's
 
@@ -26,11 +28,10 @@ class S3Uri:
     @classmethod
     def parse(cls, text: str) -> "S3Uri":
         """Raises UsageError when no bucket is named."""
-        bucket = urlsplit(text).netloc
-        if not text.startswith(SCHEME) or not bucket:
+        bucket, _, key = text.removeprefix(SCHEME).partition("/")
+        if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket) or _CONTROL.search(key):
             raise UsageError(f"expected s3://BUCKET/PREFIX, got {text!r}")
-        # Not urlsplit's path: a key may hold `?` and `#`.
-        return cls(bucket, text[len(SCHEME) :].partition("/")[2])
+        return cls(bucket, key)
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.key}"

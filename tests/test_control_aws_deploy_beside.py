@@ -84,10 +84,8 @@ def test_who_comes_second_changes_nothing_about_the_end_of_the_first(
     assert aws_here.calls("DeleteEndpoint") == aws_here.calls("DeleteModel") == []
 
 
-def test_a_schedule_that_was_there_is_not_ended_when_the_endpoint_is_refused(
-    aws_here, real, tmp_path
-):
-    put_bucket(aws_here)
+def put_schedule(real):
+    """What an earlier endpoint of this name has left."""
     real.client("scheduler").create_schedule(
         Name="kennel-endpoint-dogs",
         ScheduleExpression="at(2099-01-01T00:00:00)",
@@ -98,10 +96,57 @@ def test_a_schedule_that_was_there_is_not_ended_when_the_endpoint_is_refused(
             "Input": json.dumps({"EndpointName": "dogs"}),
         },
     )
+
+
+def test_a_schedule_that_was_there_is_not_ended_when_the_endpoint_is_refused(
+    aws_here, real, tmp_path
+):
+    put_bucket(aws_here)
+    put_schedule(real)
     aws_here.fail("CreateEndpoint", "ResourceLimitExceeded", "no more of these")
-    done = deploy(write_deployment(tmp_path))
-    assert done.returncode == 1
+    assert deploy(write_deployment(tmp_path)).returncode == 1
     assert schedules(aws_here) == ["kennel-endpoint-dogs"]
+
+
+def test_an_endpoint_without_an_end_is_not_ended_by_an_earlier_ones_schedule(
+    aws_here, real, tmp_path
+):
+    put_bucket(aws_here)
+    put_schedule(real)
+    done = deploy(write_deployment(tmp_path), "--ttl-hours", "0")
+    assert done.returncode == 0, done.stderr
+    assert schedules(aws_here) == []
+
+
+def test_who_wants_no_schedule_needs_no_right_to_any(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.fail("DeleteSchedule", "AccessDeniedException", "not authorized", status=403)
+    done = deploy(write_deployment(tmp_path), "--ttl-hours", "0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_end_before_the_endpoint_is_there_is_refused(aws_here, tmp_path):
+    """AWS deletes nothing that is still being made, and the schedule would have been used up."""
+    put_bucket(aws_here)
+    done = deploy(write_deployment(tmp_path), "--ttl-hours", "0.3")
+    assert done.returncode == 2
+    assert "ttl_hours: expected 0, or at least 0.43" in done.stderr
+    slow = write_deployment(tmp_path, place="startup_seconds = 3600")
+    assert "at least 2.17" in deploy(slow, "--ttl-hours", "2").stderr
+    assert aws_here.calls("CreateModel") == []
+
+
+def test_more_machines_by_scaling_are_agreed_to_and_fewer_are_not_asked_about(aws_here, tmp_path):
+    put_bucket(aws_here)
+    scaling = "[scaling]\nmin = 1\nmax = {}\ninvocations_per_instance = 100"
+    assert deploy(write_deployment(tmp_path, scaling.format(3))).returncode == 0
+    more = typed("deploy", write_deployment(tmp_path, scaling.format(9)))
+    assert more.returncode == 2
+    assert "add --yes" in more.stderr
+    assert "9 x ml.m5.large, endpoint dogs, variant main, scaled out: $1.035" in more.stdout
+    assert [one["MaxCapacity"] for one in aws_here.calls("RegisterScalableTarget")] == [3]
+    assert typed("deploy", write_deployment(tmp_path, scaling.format(2))).returncode == 0
+    assert [one["MaxCapacity"] for one in aws_here.calls("RegisterScalableTarget")] == [3, 2]
 
 
 def test_an_endpoint_of_which_nobody_knows_keeps_its_end(aws_here, tmp_path):

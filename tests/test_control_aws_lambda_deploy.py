@@ -203,3 +203,10 @@ def test_a_deletion_is_scheduled_and_called_off(account):
     assert (
         "kennel:expires" not in account.client("lambda").get_function(FunctionName="dogs")["Tags"]
     )
+
+
+def test_a_new_function_is_not_ended_by_the_schedule_of_an_earlier_one(account):
+    done(account, *DEPLOY, "--ttl-hours", 2)
+    account.client("lambda").delete_function(FunctionName="dogs")
+    done(account, *DEPLOY)
+    assert account.client("scheduler").list_schedules()["Schedules"] == []

@@ -18,7 +18,7 @@ name = "dogs"
 kind = "batch"
 bundle = "s3://b/m.tar.gz"
 """
-FULL = 'image = "1.dkr/kennel-serve-cpu:1"\nrole = "arn:aws:iam::1:role/r"'
+FULL = 'image = "1.dkr/kennel-serve-cpu:1"\nrole = "arn:aws:iam::123456789012:role/r"'
 PLACES = """
 input = "s3://b/photos"
 output = "s3://b/out"

@@ -5,6 +5,7 @@ import time
 from contract.errors import HostError, UsageError
 from control.aws.account import is_taken
 from control.aws.endpoint.following import Described, advice_for, reason_of
+from control.aws.endpoint.image import DENIED
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.endpoint.work import PATIENT_TRIES, Work
@@ -60,6 +61,8 @@ def remove_failed(work: Work) -> None:
 def _make_endpoint(work: Work) -> None:
     """The schedule first: no minute passes in which nothing would end the endpoint."""
     plan, name = work.plan, work.plan.spec.name
+    if not plan.expiry:
+        _end_old_schedule(work)
     # A schedule that was there is of an endpoint that somebody makes beside us: not ours to end.
     if plan.expiry and set_expiry(work.account, plan.expiry, f"the scheduled deletion of {name}"):
         work.undo_later(end_expiry_call("endpoint", name))
@@ -67,6 +70,15 @@ def _make_endpoint(work: Work) -> None:
     work.is_under_way = True
     work.undo_later(sagemaker_call("DeleteEndpoint", EndpointName=name))
     say(f"status:  {name} is being made; a few minutes", to=work.echo)
+
+
+def _end_old_schedule(work: Work) -> None:
+    """One that an earlier endpoint of this name has left would delete this one, too."""
+    try:
+        end_expiry(work.account, "endpoint", work.plan.spec.name)
+    except AwsError as error:  # who wants no schedules may not have the right to ask
+        if error.code not in DENIED:
+            raise
 
 
 def _create_once(work: Work) -> None:

@@ -35,6 +35,7 @@ TABLES = (
 )
 TTL_HOURS = 4.0  # a demonstration has an end
 MOST_TTL_HOURS = 24.0 * 365
+DELETABLE_SECONDS = 600  # until its machines are there, before the container starts
 LONGEST_NAME = 45  # 63 less what names of models and configurations add
 
 
@@ -170,6 +171,12 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
             "alarms of your own"
         )
     _check_foreign(spec)
+    shortest = (2 * spec.place.startup_seconds + DELETABLE_SECONDS) / 3600
+    if 0 < spec.ttl_hours < shortest and spec.kind != "batch":
+        raise SpecError(
+            f"{path}: ttl_hours: expected 0, or at least {shortest:.2f}: AWS deletes no endpoint "
+            f"that is still being made, got {spec.ttl_hours:g}"
+        )
     local = [one for one in spec.variants if isinstance(one.bundle, Path)]
     if local and not spec.place.artifacts:
         raise SpecError(

@@ -8,9 +8,8 @@ from typing import Any
 
 from contract.errors import SpecError
 from contract.ranges import only_known
+from control.aws.shapes import S3_PLACE, Shape, wrong_list
 from control.toml_file import as_string
-
-_S3 = re.compile(r"s3://[^/]+(/.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +73,21 @@ class Fields:
 
     def s3(self, name: str, default: str = "") -> str:
         """An address, s3://BUCKET/PREFIX."""
+        return self.shaped(name, S3_PLACE, default)
+
+    def shaped(self, name: str, shape: Shape, default: str = "") -> str:
+        """Text that AWS takes, or `default` when there is none."""
         value = self.text(name, default)
-        if value and not _S3.fullmatch(value):
-            raise self.wrong(name, "s3://BUCKET/PREFIX", value)
+        if value and not shape.fits(value):
+            raise self.wrong(name, shape.expected, value[:80])
         return value
+
+    def all_shaped(self, name: str, shape: Shape, most: int) -> tuple[str, ...]:
+        """A list of texts that AWS takes; empty when there is none."""
+        texts = self.texts(name)
+        if expected := wrong_list(texts, shape, most):
+            raise self.wrong(name, expected, list(texts)[: most + 1])
+        return texts
 
     def arn(self, name: str, service: str) -> str:
         """An ARN of this service, or empty."""
@@ -97,4 +107,5 @@ class Fields:
     def wrong(self, name: str, expected: str, got: Any) -> SpecError:
         """The error of one field."""
         place = f"{self.name}.{name}" if self.name else name
+        place = place if place.isprintable() else ascii(place)
         return SpecError(f"{self.path}: {place}: expected {expected}, got {got!r}")

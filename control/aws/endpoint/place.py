@@ -7,6 +7,17 @@ from typing import Any
 
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
+from control.aws.shapes import (
+    IMAGE,
+    KMS_KEY,
+    MOST_GROUPS,
+    MOST_SUBNETS,
+    ROLE,
+    SECURITY_GROUP,
+    SUBNET,
+    TYPE,
+    wrong_tag,
+)
 
 ENDPOINT_ROLE = "kennel-endpoint"  # what `kennel iam create` makes
 EXPIRY_ROLE = "kennel-expiry"
@@ -20,7 +31,6 @@ NAMES = (
 # Source: SageMaker API reference, ContainerDefinition, Environment.
 MOST_VARIABLES, MOST_CHARACTERS = 100, 1024
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
 _CUDA = re.compile(r"\d+\.\d+")
 
 
@@ -49,16 +59,16 @@ def endpoint_place_in(fields: Fields) -> EndpointPlace:
     """The table [aws] of a deployment. Raises SpecError."""
     fields.known(NAMES)
     place = EndpointPlace(
-        image=fields.text("image"),
-        role=role_in(fields, "role", ENDPOINT_ROLE),
-        expiry_role=role_in(fields, "expiry_role", EXPIRY_ROLE),
+        image=fields.shaped("image", IMAGE),
+        role=fields.shaped("role", ROLE, ENDPOINT_ROLE),
+        expiry_role=fields.shaped("expiry_role", ROLE, EXPIRY_ROLE),
         artifacts=fields.s3("artifacts"),
         instance_type=instance_type_in(fields, INSTANCE_TYPE),
         instance_count=fields.whole("instance_count", 1, 100, 1),
-        subnets=fields.texts("subnets"),
-        security_groups=fields.texts("security_groups"),
+        subnets=fields.all_shaped("subnets", SUBNET, MOST_SUBNETS),
+        security_groups=fields.all_shaped("security_groups", SECURITY_GROUP, MOST_GROUPS),
         network_isolation=fields.switch("network_isolation"),
-        kms_key=fields.text("kms_key"),
+        kms_key=fields.shaped("kms_key", KMS_KEY),
         tags=_tags_in(fields),
         environment=_environment_in(fields),
         startup_seconds=fields.whole("startup_seconds", 60, 3600, STARTUP_SECONDS),
@@ -75,30 +85,21 @@ def endpoint_place_in(fields: Fields) -> EndpointPlace:
 def instance_type_in(fields: Fields, default: str) -> str:
     """`ml.m5.large`; the usual slip, a type without `ml.`, is named."""
     value = fields.text("instance_type", default)
-    if not _TYPE.fullmatch(value):
-        hint = f"ml.{value}" if _TYPE.fullmatch(f"ml.{value}") else "a type such as ml.m5.large"
+    if not TYPE.fits(value):
+        hint = f"ml.{value}" if TYPE.fits(f"ml.{value}") else TYPE.expected
         raise fields.wrong("instance_type", hint, value)
-    return value
-
-
-def role_in(fields: Fields, name: str, default: str) -> str:
-    """A role's name or its ARN."""
-    value = fields.text(name, default)
-    if ":" in value and not value.startswith("arn:aws"):
-        raise fields.wrong(name, "a role's name, or its ARN", value)
     return value
 
 
 def _tags_in(fields: Fields) -> dict[str, str]:
     table: Any = fields.table.get("tags", {})
     tags = fields.strings("tags")
-    for name, value in tags.items():
-        if not isinstance(table[name], str) or name.startswith(("aws:", "kennel:")):
-            raise fields.wrong(
-                f"tags.{name}", "text, under a name without aws: or kennel:", table[name]
-            )
-        if len(value) > 256 or len(name) > 128:
-            raise fields.wrong(f"tags.{name}", "at most 128 and 256 characters", value)
+    for name in tags:
+        if not isinstance(table[name], str):
+            raise fields.wrong(f"tags.{name}", "text in quotes", table[name])
+    name, expected = wrong_tag(tags)
+    if expected:
+        raise fields.wrong(f"tags.{name[:80]}", expected, tags[name][:80])
     return tags
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from contract.errors import SpecError
 from control.aws.endpoint.fields import Fields
+from control.aws.shapes import AMI, MEDIA_TYPE
 from control.s3 import SCHEME, S3Uri
 from control.transform_input import MANIFEST_SUFFIXES
 from control.transform_row import FORMATS
@@ -117,8 +118,8 @@ def transform_in(path: Path, table: Mapping[str, Any]) -> TransformSpec:
             output=S3Uri.parse(fields.s3("output")).folder(),
             results=_results_in(path, fields.text("results")),
             format=fields.one_of("format", FORMATS, FORMATS[0]),
-            accept=fields.text("accept", TABLE_ACCEPT),
-            content_type=fields.text("content_type", "application/x-image"),
+            accept=fields.shaped("accept", MEDIA_TYPE, TABLE_ACCEPT),
+            content_type=fields.shaped("content_type", MEDIA_TYPE, "application/x-image"),
             max_concurrent=fields.whole("max_concurrent", 0, MOST_MB, 0),
             max_payload_mb=fields.whole("max_payload_mb", 1, MOST_MB, USUAL_MB),
             strategy=fields.one_of("strategy", STRATEGIES, STRATEGIES[0]),
@@ -130,7 +131,7 @@ def transform_in(path: Path, table: Mapping[str, Any]) -> TransformSpec:
             timeout_seconds=fields.whole("timeout_seconds", 1, 3600, 600),
             retries=fields.whole("retries", 0, 3, 3),
             max_run_seconds=fields.whole("max_run_seconds", 60, 28 * DAY_SECONDS, DAY_SECONDS),
-            ami=fields.text("ami"),
+            ami=fields.shaped("ami", AMI),
         )
     except SpecError as error:
         told = str(error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from control.aws.endpoint.fields import Fields
+from control.aws.shapes import ALARM
 
 Strategy = Literal["all-at-once", "canary", "linear", "rolling"]
 STRATEGIES: tuple[Strategy, ...] = ("all-at-once", "canary", "linear", "rolling")
@@ -41,9 +42,7 @@ def update_policy_in(fields: Fields) -> UpdatePolicy:
     strategy = fields.one_of("strategy", STRATEGIES, "all-at-once")
     least, most = SHARES[strategy]
     is_auto = fields.table.get("alarms") == AUTO
-    alarms = () if is_auto else fields.texts("alarms")
-    if len(alarms) > MOST_ALARMS:
-        raise fields.wrong("alarms", f"at most {MOST_ALARMS}", len(alarms))
+    alarms = () if is_auto else fields.all_shaped("alarms", ALARM, MOST_ALARMS)
     policy = UpdatePolicy(
         strategy=strategy,  # type: ignore[arg-type]  # one_of has looked
         share=fields.whole("share", least, most, USUAL_SHARES[strategy]),

@@ -29,7 +29,6 @@ from control.transcript import Transcript
 TRAINING_JOB = "training-job"  # what a run in AWS is, in its run.json
 CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 COMMERCIAL = "console.aws.amazon.com"
-SAME = ("HyperParameters", "RoleArn")  # of a job and the request that made it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +75,9 @@ class SageMakerRunner:
                 )
                 raise DetachedError(told, folder) from None
             except KennelError as error:
+                if isinstance(error, AwsError) and error.is_transient:
+                    told = f"{error}; it may run all the same: `kennel run --attach {folder}` looks"
+                    raise AwsError(told, error.code) from None
                 write_run(replace(run, status="Failed", failure_reason=str(error)))
                 raise
             say(f"aws:     training job {plan.name} in {run.aws['region']}", to=self.echo)
@@ -128,7 +130,7 @@ class SageMakerRunner:
             if error.code != "ResourceInUse":
                 raise
             found = self.account.find(describe_training_job(plan.name)) or {}
-            if any(found.get(name) != create.parameters[name] for name in SAME):
+            if not found or gist_of(found) != gist_of(create.parameters):
                 raise
 
     def _where(self, job: str) -> dict[str, Any]:
@@ -192,6 +194,17 @@ class SageMakerRunner:
         )
 
 
+def gist_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells one job from another in a request and in a description: AWS adds to the rest."""
+    machines, image = job["ResourceConfig"], job["AlgorithmSpecification"]["TrainingImage"]
+    return {
+        "hyperparameters": dict(job.get("HyperParameters") or {}),
+        "channels": _channels_of(job),
+        "places": (image, job["RoleArn"], job["OutputDataConfig"]["S3OutputPath"]),
+        "machines": (machines["InstanceType"], machines["InstanceCount"]),
+    }
+
+
 def console_link(partition: str, region: str, path: str) -> str:
     """Where a browser shows a thing of SageMaker's; `path` as the console has it."""
     host = CONSOLES.get(partition, f"{region}.{COMMERCIAL}")
@@ -217,7 +230,7 @@ def _tensors_of(found: Description, job: str) -> dict[str, str]:
     return {}
 
 
-def _channels_of(found: Description) -> dict[str, str]:
+def _channels_of(found: Mapping[str, Any]) -> dict[str, str]:
     return {
         one["ChannelName"]: str(one["DataSource"].get("S3DataSource", {}).get("S3Uri", ""))
         for one in found.get("InputDataConfig") or []

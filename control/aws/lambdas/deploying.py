@@ -34,6 +34,7 @@ from control.terminal import say
 ROLE_SECONDS = 60.0  # until all of AWS knows a role that was just made
 FUNCTION_SECONDS = 300.0
 PROVISIONED_SECONDS = 900.0
+DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 IS_THERE = frozenset({"EntityAlreadyExists", "ResourceAlreadyExistsException"})
 
 
@@ -234,11 +235,21 @@ class Deployment:
         if tags.expires:
             call = expiry_call("function", name, tags.expires, self.expiry_arn)
             set_expiry(self.account, call, f"the scheduled deletion of {name}")
+        elif not found:
+            self._end_old_schedule()
         elif EXPIRES in tags_of(found.get("Tags")):
             end_expiry(self.account, "function", name)
             gone = {"Resource": found["Configuration"]["FunctionArn"], "TagKeys": [EXPIRES]}
             untag = Call(service="lambda", operation="UntagResource", parameters=gone)
             self.account.send(untag, f"function {name}")
+
+    def _end_old_schedule(self) -> None:
+        """One that an earlier function of this name has left would delete this one, too."""
+        try:
+            end_expiry(self.account, "function", self.spec.name)
+        except AwsError as error:  # who wants no schedules may not have the right to ask
+            if error.code not in DENIED:
+                raise
 
 
 def find_ours(account: Account, name: str) -> Mapping[str, Any] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control.aws.call import Call
-from control.aws.expiry import expires_at, expiry_call
+from control.aws.expiry import end_expiry_call, expires_at, expiry_call
 from control.aws.lambdas.archive import HANDLER, build_archive
 from control.aws.lambdas.function_spec import ALIAS, RUNTIME, FunctionSpec
 from control.aws.lambdas.role import KIND, role_calls
@@ -36,9 +36,9 @@ def first_calls(spec: FunctionSpec, role_arn: str, region: str, expiry_arn: str)
         calls.append(provision_call(spec))
     if spec.has_url:
         calls += [url_call(spec), *public_calls(spec)]
-    if tags.expires:
-        calls.append(expiry_call("function", spec.name, tags.expires, expiry_arn))
-    return calls
+    if not tags.expires:  # an earlier function of this name may have left its own
+        return [*calls, end_expiry_call("function", spec.name)]
+    return [*calls, expiry_call("function", spec.name, tags.expires, expiry_arn)]
 
 
 def create_call(spec: FunctionSpec, role_arn: str, tags: Tags) -> Call:
