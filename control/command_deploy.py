@@ -3,16 +3,18 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from contract.errors import UsageError
 from control.aws.account import Account
 from control.aws.call import Call, calls_json
-from control.aws.endpoint.deploying import Deployed, deploy, previous_call, roll_back
+from control.aws.endpoint.deploying import Deployed, deploy
 from control.aws.endpoint.deployment import DeploymentOverrides, DeploymentSpec, read_deployment
 from control.aws.endpoint.following import Follower
-from control.aws.endpoint.plan import EndpointPlan, costs_of, plan_endpoint
+from control.aws.endpoint.plan import costs_of, plan_endpoint
+from control.aws.endpoint.rolling_back import previous_call, roll_back
 from control.aws.endpoint.transform_report import run_transform, transform_calls_of
 from control.aws.endpoint.work import Work
 from control.aws.money import as_json
@@ -20,6 +22,7 @@ from control.parser import Command, Parser, add_output_format
 from control.terminal import complain, say, say_json
 
 INTERRUPTED = 130  # as the command line has it
+FLAGS = ("name", "bundle", "instance_type", "instance_count", "ttl_hours")  # beat the file
 
 
 def deploy_model(arguments: argparse.Namespace) -> int:
@@ -29,8 +32,7 @@ def deploy_model(arguments: argparse.Namespace) -> int:
         return _transform(spec, arguments)
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     account = Account()
-    plan = plan_endpoint(spec, account)
-    work = _work(account, plan, arguments, echo)
+    work = _work(account, spec, arguments, echo)
     if arguments.show:
         say_json(calls_json(_shown(work, arguments)))
         return 0
@@ -49,20 +51,22 @@ def deploy_model(arguments: argparse.Namespace) -> int:
                 **done.to_json(),
                 "region": account.region,
                 "ttl_hours": spec.ttl_hours or None,
-                "costs": as_json(costs_of(spec)),
+                "costs": [] if arguments.roll_back else as_json(costs_of(spec)),
             }
         )
     else:
-        say("\n".join(deployed_lines(spec, done)))
+        say("\n".join(deployed_lines(work, done)))
     return 0
 
 
-def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
+def deployed_lines(work: Work, done: Deployed) -> list[str]:
     """How it ended, and the next commands."""
+    spec = work.spec
     meanings = {
         "created": "answers",
         "updated": "answers with the new configuration",
         "weights": "has its new weights",
+        "expiry": "is as the file says; its end alone was moved",
         "unchanged": "is as the file says; nothing was changed",
         "rolled back": "answers with the configuration before",
     }
@@ -77,13 +81,13 @@ def deployed_lines(spec: DeploymentSpec, done: Deployed) -> list[str]:
     target = " --target-model MODEL" if spec.multi_model else ""
     lines.append(f"next:    kennel predict PICTURE --endpoint {spec.name}{target}")
     if done.change == "updated":
-        lines.append(f"         kennel deploy {spec.path} --roll-back")
+        lines.append(f"         {work.way_back}")
     lines.append(f"         kennel cleanup {spec.name}")
     return lines
 
 
 def _stopped(work: Work) -> str:
-    name, again = work.plan.spec.name, work.follower.look_again
+    name, again = work.spec.name, work.follower.look_again
     if not work.is_under_way:
         return f"stopped before endpoint {name} was touched: `{again}` goes on"
     return (
@@ -102,43 +106,43 @@ def _transform(spec: DeploymentSpec, arguments: argparse.Namespace) -> int:
         say_json(calls_json(transform_calls_of(spec, account)))
         return 0
     is_json = arguments.output == "json"
-    given = {
-        "--name": arguments.name,
-        "--bundle": arguments.bundle,
-        "--instance-type": arguments.instance_type,
-        "--instance-count": arguments.instance_count,
-    }
-    flags = [word for flag, text in given.items() if text for word in (flag, str(text))]
-    again = shlex.join(["kennel", "deploy", str(spec.path), *flags])
+    again = _again(arguments)
     return run_transform(spec, account, again=again, is_yes=arguments.yes, as_json=is_json)
 
 
 def _shown(work: Work, arguments: argparse.Namespace) -> list[Call]:
-    if not arguments.roll_back:
-        return work.plan.calls(is_update=arguments.update)
-    current = work.follower.describe()
-    return [previous_call(work, current)] if current else []
+    if arguments.roll_back:
+        return [previous_call(work)]
+    return work.plan.calls(is_update=arguments.update)
 
 
 def _work(
-    account: Account, plan: EndpointPlan, arguments: argparse.Namespace, echo: TextIO
+    account: Account, spec: DeploymentSpec, arguments: argparse.Namespace, echo: TextIO
 ) -> Work:
-    name = plan.spec.name
-    given = f" --name {name}" if arguments.name else ""
-    follower = Follower(
-        account=account,
-        name=name,
-        look_again=f"kennel deploy {arguments.deployment}{given}",
-        echo=echo,
-    )
+    # Typed twice, a roll-back goes forth again: who broke it off looks with another command.
+    again = "kennel list --cost" if arguments.roll_back else _again(arguments)
     return Work(
         account=account,
-        plan=plan,
-        follower=follower,
+        spec=spec,
+        planned=None if arguments.roll_back else plan_endpoint(spec, account),
+        follower=Follower(account=account, name=spec.name, look_again=again, echo=echo),
         echo=echo,
+        way_back=_again(arguments, ("name",), "--roll-back"),
         is_yes=arguments.yes,
         is_kept=arguments.keep,
     )
+
+
+def _again(arguments: argparse.Namespace, flags: Sequence[str] = FLAGS, *more: str) -> str:
+    """The command with what was given beside the file: without it another one would be meant."""
+    given = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
+    words = [
+        word
+        for flag, value in given.items()
+        if value is not None
+        for word in (flag, f"{value:g}" if isinstance(value, float) else str(value))
+    ]
+    return shlex.join(["kennel", "deploy", str(arguments.deployment), *words, *more])
 
 
 def _overrides(arguments: argparse.Namespace) -> DeploymentOverrides:

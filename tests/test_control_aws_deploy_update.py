@@ -133,12 +133,15 @@ def test_roll_back_goes_to_the_configuration_before_and_forth_again(deployed, tm
     assert deploy(path).returncode == 0
     second = updates.seen[0]["EndpointConfigName"]
     shown = json.loads(typed("deploy", path, "--roll-back", "--show").stdout)
-    back = typed("deploy", path, "--roll-back")
+    asked = typed("deploy", path, "--roll-back")
+    assert asked.returncode == 2
+    assert "add --yes" in asked.stderr
+    back = deploy(path, "--roll-back")
     assert back.returncode == 0, back.stderr
     assert shown[0]["parameters"] == updates.seen[1]
     assert updates.seen[1] == {"EndpointName": "dogs", "EndpointConfigName": first}
     assert tags(deployed)[PREVIOUS] == second
-    assert typed("deploy", path, "--roll-back").returncode == 0
+    assert deploy(path, "--roll-back").returncode == 0
     assert updates.seen[2]["EndpointConfigName"] == second
 
 

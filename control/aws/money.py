@@ -37,13 +37,16 @@ class Cost:
         return f"{self.what}: {price}, {until}{worst}{note}"
 
 
-def instances(count: int, kind: str, use: Use, what: str, hours: float | None) -> Cost:
+def instances(
+    count: int, kind: str, use: Use, what: str, hours: float | None, *, note: str = ""
+) -> Cost:
     """The cost of `count` machines of one type."""
     price = price_per_hour(kind, use)
     return Cost(
         what=f"{count} x {kind}, {what}",
         per_hour=None if price is None else count * price,
         hours=hours,
+        note=note,
     )
 
 

@@ -1,7 +1,7 @@
 """EndpointPlan: every request of a deployment, in the order in which they are sent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from control.aws.endpoint.request import (
 )
 from control.aws.endpoint.traffic import alarm_calls, deployment_config
 from control.aws.endpoint.variant import Variant
-from control.aws.expiry import end_expiry_call, expires_at, expiry_call
+from control.aws.expiry import expires_at, expiry_call
 from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
 from control.aws.scaling.requests import scaling_calls
@@ -61,7 +61,7 @@ class EndpointPlan:
             *self.models,
             self.config,
             *self.alarms,
-            self.expiry or end_expiry_call("endpoint", self.spec.name),
+            *([self.expiry] if self.expiry else []),
             self.update if is_update else self.create,
             *self.scaling,
         ]
@@ -104,32 +104,29 @@ def costs_of(spec: DeploymentSpec, *, is_update: bool = False) -> list[Cost]:
     note = BOTH if is_update else ""
     hours = spec.ttl_hours or None
     if spec.serverless:
-        return [_serverless_cost(spec.name, spec.serverless, hours)]
+        return [serverless_cost(spec.name, spec.serverless, hours)]
     return [
-        replace(
-            instances(
-                max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
-                one.instance_type,
-                "hosting",
-                f"endpoint {spec.name}, variant {one.name}"
-                + (", scaled out" if spec.scaling else ""),
-                hours,
-            ),
+        instances(
+            max(one.instance_count, spec.scaling.maximum if spec.scaling else 0),
+            one.instance_type,
+            "hosting",
+            f"endpoint {spec.name}, variant {one.name}" + (", scaled out" if spec.scaling else ""),
+            hours,
             note=note,
         )
         for one in spec.variants
     ]
 
 
-def _serverless_cost(name: str, options: Serverless, hours: float | None) -> Cost:
-    busy = serverless_per_hour(options.memory_mb)
-    kept = options.provisioned_concurrency
-    note = f"by use: ${busy:.2f} for an hour of answers one after another, nothing while idle"
+def serverless_cost(name: str, options: Serverless, hours: float | None) -> Cost:
+    """By use: at worst as many answer at a time as may, without a pause, until the end."""
+    most, kept = options.max_concurrency, options.provisioned_concurrency
+    note = "by use: that is while all of them answer; nothing while nobody asks"
     if kept:
         note = f"{kept} kept warm are billed all the time, and this table has no price for it"
     return Cost(
-        what=f"serverless, {options.memory_mb} MB, endpoint {name}",
-        per_hour=None if kept else 0.0,
+        what=f"serverless, {options.memory_mb} MB, {most} at a time, endpoint {name}",
+        per_hour=None if kept else most * serverless_per_hour(options.memory_mb),
         hours=hours,
         note=note,
     )

@@ -15,12 +15,11 @@ from control.aws.endpoint.work import Work, are_same_weights
 from control.aws.expiry import end_expiry, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling, undo_scaling
-from control.aws.scaling.requests import registered_call, target_of
 from control.aws.tags import EXPIRES, NAME, NEVER, tags_of
 from control.aws_client import AwsError
 from control.terminal import say
 
-Change = Literal["updated", "weights", "unchanged"]
+Change = Literal["updated", "weights", "expiry", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +37,14 @@ def update(work: Work, current: Described) -> Updated:
     Raises UsageError: the endpoint is not kennel's, or nobody agreed. HostError: the update was
     rolled back or failed, with the reason. AwsError.
     """
-    plan, spec = work.plan, work.plan.spec
+    plan, spec = work.plan, work.spec
     tags = own_tags(work, current)
     is_other_ttl = tags.get(TTL) != f"{spec.ttl_hours:g}"
     if current["EndpointConfigName"] != plan.config_name:
         answer = _replace(work, current, tags)
         return Updated(change="updated", answer=answer, expires=move_expiry(work, answer))
     work.publish_models()
-    if is_other_ttl or _may_grow(work):
+    if is_other_ttl:
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
     change: Change = "unchanged"
     wanted = {one.name: one.weight for one in spec.variants}
@@ -53,30 +52,19 @@ def update(work: Work, current: Described) -> Updated:
         work.account.send(weights_call(spec), f"the weights of {spec.name}")
         work.is_under_way = True
         current, change = work.follower.until_settled(work.limit_seconds), "weights"
-    expires = move_expiry(work, current) if is_other_ttl else expiry_of(tags)
+    expires = expiry_of(tags)
+    if is_other_ttl:
+        expires = move_expiry(work, current)
+        change = "expiry" if change == "unchanged" else change
     if plan.scaling:
         apply_scaling(work.account, plan.scaling, f"scaling of {spec.name}")
     return Updated(change=change, answer=current, expires=expires)
 
 
-def _may_grow(work: Work) -> bool:
-    """Whether the file lets scaling start more machines than somebody has agreed to before."""
-    spec = work.plan.spec
-    if spec.scaling is None:
-        return False
-    for one in spec.variants:
-        target = target_of(spec.name, one.name, spec.kind)
-        call = registered_call(target["ResourceId"], target["ScalableDimension"])
-        found = work.account.send(call, f"scaling of {spec.name}").get("ScalableTargets", [])
-        if spec.scaling.maximum > (found[0]["MaxCapacity"] if found else one.instance_count):
-            return True
-    return False
-
-
 def own_tags(work: Work, current: Described) -> dict[str, str]:
     """The endpoint's tags. Raises UsageError: somebody else made it."""
     call = sagemaker_call("ListTags", ResourceArn=current["EndpointArn"])
-    name = work.plan.spec.name
+    name = work.spec.name
     tags = tags_of(list(work.account.pages(call, "Tags", f"the tags of {name}")))
     if NAME not in tags:
         raise UsageError(
@@ -95,7 +83,7 @@ def move_expiry(work: Work, current: Described) -> str:
 
     Returns that time, in ISO 8601; empty for never.
     """
-    plan, spec = work.plan, work.plan.spec
+    plan, spec = work.plan, work.spec
     tags = {TTL: f"{spec.ttl_hours:g}", EXPIRES: NEVER}
     if plan.expiry and plan.expires:
         set_expiry(work.account, plan.expiry, f"the scheduled deletion of {spec.name}")
@@ -110,7 +98,7 @@ def tag(work: Work, current: Described, tags: Mapping[str, str]) -> None:
     """Put tags on the endpoint; those of the same key change."""
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
     call = sagemaker_call("AddTags", ResourceArn=current["EndpointArn"], Tags=listed)
-    work.account.send(call, f"the tags of {work.plan.spec.name}")
+    work.account.send(call, f"the tags of {work.spec.name}")
 
 
 def take_over(work: Work, current: Described, call: Call, tags: Mapping[str, str]) -> Described:
@@ -118,7 +106,7 @@ def take_over(work: Work, current: Described, call: Call, tags: Mapping[str, str
 
     Raises HostError: it was rolled back, or failed. AwsError.
     """
-    spec, before = work.plan.spec, current["EndpointConfigName"]
+    spec, before = work.spec, current["EndpointConfigName"]
     wanted = call.parameters["EndpointConfigName"]
     work.patiently(call, f"endpoint {spec.name}")
     work.is_under_way = True
@@ -140,7 +128,7 @@ def types_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _replace(work: Work, current: Described, tags: Mapping[str, str]) -> Described:
-    plan, spec = work.plan, work.plan.spec
+    plan, spec = work.plan, work.spec
     check_alarms(work.account, spec)
     before = work.account.send(
         sagemaker_call("DescribeEndpointConfig", EndpointConfigName=current["EndpointConfigName"]),
@@ -174,7 +162,7 @@ def _replace(work: Work, current: Described, tags: Mapping[str, str]) -> Describ
 def _remove_unused(work: Work, keep: Collection[str]) -> None:
     """What lies about costs nothing: that it cannot be removed fails no update."""
     try:
-        for name in remove_unused(work.account, work.plan.spec.name, keep):
+        for name in remove_unused(work.account, work.spec.name, keep):
             say(f"removed: {name}, which nothing uses any more", to=work.echo)
     except AwsError as error:
         say(f"note:    old configurations stay: {error}", to=work.echo)
@@ -182,7 +170,7 @@ def _remove_unused(work: Work, keep: Collection[str]) -> None:
 
 def _not_updated(work: Work, answer: Described, before: str) -> HostError:
     """The error of an update that did not hold; says the log and removes the new parts."""
-    spec, reason = work.plan.spec, reason_of(answer)
+    spec, reason = work.spec, reason_of(answer)
     work.follower.say_log()
     advice = advice_for(reason)
     said = f"{reason}; {advice}" if advice else reason

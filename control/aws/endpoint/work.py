@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from control.aws.account import Account, is_missing, is_taken
 from control.aws.call import Call
 from control.aws.endpoint.artifact import upload
+from control.aws.endpoint.deployment import DeploymentSpec
 from control.aws.endpoint.following import Follower
 from control.aws.endpoint.model_store import ModelStore
 from control.aws.endpoint.plan import EndpointPlan
@@ -29,9 +30,11 @@ class Work:
     """One deployment under way."""
 
     account: Account
-    plan: EndpointPlan
+    spec: DeploymentSpec
+    planned: EndpointPlan | None = None  # none where nothing is made, as when going back
     follower: Follower
     echo: TextIO
+    way_back: str = ""  # the command that rolls back
     is_yes: bool = False
     is_kept: bool = False  # what was made stays when it fails
     is_under_way: bool = field(default=False, init=False)  # AWS goes on without us
@@ -39,9 +42,15 @@ class Work:
     _undo: list[Call] = field(default_factory=list, init=False)
 
     @property
+    def plan(self) -> EndpointPlan:
+        """What is made."""
+        assert self.planned, "going back makes nothing"
+        return self.planned
+
+    @property
     def limit_seconds(self) -> float:
         """How long the endpoint may take until it answers."""
-        return STARTING_SECONDS + 2 * self.plan.spec.place.startup_seconds
+        return STARTING_SECONDS + 2 * self.spec.place.startup_seconds
 
     def make_parts(self) -> None:
         """Upload what is not there, and make models and the configuration."""
@@ -59,7 +68,7 @@ class Work:
 
     def publish_models(self) -> None:
         """Of a multi-model endpoint: those that the file names. They are never taken back."""
-        spec, wanted = self.plan.spec.multi_model, self.plan.publications
+        spec, wanted = self.spec.multi_model, self.plan.publications
         if not spec or not wanted:
             return
         store = ModelStore(self.account, spec.prefix)

@@ -1,0 +1,109 @@
+"""Rolling back: an endpoint gets the configuration that it had before, without any bundle."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from contract.errors import UsageError
+from control.aws.call import Call
+from control.aws.endpoint.deploying import Deployed, settled
+from control.aws.endpoint.following import Described
+from control.aws.endpoint.options import Serverless
+from control.aws.endpoint.plan import BOTH, serverless_cost
+from control.aws.endpoint.request import PREVIOUS, sagemaker_call, update_call
+from control.aws.endpoint.updating import expiry_of, own_tags, take_over, types_of
+from control.aws.endpoint.work import Work
+from control.aws.money import Cost, agree, instances
+from control.aws.scaling.applying import undo_scaling
+from control.terminal import say
+
+Config = Mapping[str, Any]  # AWS's answer to DescribeEndpointConfig
+
+
+def previous_call(work: Work) -> Call:
+    """The UpdateEndpoint that goes back. Raises UsageError: there is nothing to go back to."""
+    current = _described(work)
+    before, now = _configs(work, current)
+    return _back_call(work, before, now)
+
+
+def roll_back(work: Work) -> Deployed:
+    """Give the endpoint the configuration that it had before, all at once.
+
+    Raises UsageError: there is none, or nobody agreed. HostError: AWS could not. AwsError.
+    """
+    current = settled(work, _described(work), may_be_broken=True)
+    before, now = _configs(work, current)
+    call = _back_call(work, before, now)
+    tags = own_tags(work, current)
+    agree(_costs_of(work.spec.name, before, tags), is_yes=work.is_yes, to=work.echo)
+    if now and types_of(now) != types_of(before):
+        _end_scaling(work, types_of(now))
+    back = call.parameters["EndpointConfigName"]
+    say(f"update:  {current['EndpointConfigName']} -> {back}, back again", to=work.echo)
+    answer = take_over(work, current, call, tags)
+    return Deployed(change="rolled back", answer=answer, expires=expiry_of(tags))
+
+
+def _described(work: Work) -> Described:
+    current = work.follower.describe()
+    if current is None:
+        raise UsageError(
+            f"there is no endpoint {work.spec.name} in {work.account.region}: "
+            "`kennel list --cost` shows those that exist"
+        )
+    return current
+
+
+def _configs(work: Work, current: Described) -> tuple[Config, Config | None]:
+    """(the configuration before, the one that answers now). Raises UsageError: nothing before."""
+    spec = work.spec
+    name = own_tags(work, current).get(PREVIOUS, "")
+    if not name or name == current["EndpointConfigName"]:
+        raise UsageError(f"endpoint {spec.name} has no earlier configuration to go back to")
+    now, before = (_config(work, one) for one in (current["EndpointConfigName"], name))
+    if before is None:
+        raise UsageError(f"the earlier configuration {name} of {spec.name} does not exist any more")
+    return before, now
+
+
+def _config(work: Work, name: str) -> Config | None:
+    call = sagemaker_call("DescribeEndpointConfig", EndpointConfigName=name)
+    return work.account.find(call, f"configuration {name}")
+
+
+def _back_call(work: Work, before: Config, now: Config | None) -> Call:
+    is_counted_anew = now is None or types_of(now) != types_of(before)
+    name = str(before["EndpointConfigName"])
+    return update_call(work.spec, name, None, is_counted_anew=is_counted_anew)
+
+
+def _end_scaling(work: Work, variants: Mapping[str, str]) -> None:
+    """AWS refuses other machines while scaling counts those that are there."""
+    spec = work.spec
+    ended = [undo_scaling(work.account, spec.name, one, spec.kind) for one in variants]
+    if any(ended):
+        again = f"`kennel scale apply {spec.path}`, or with the endpoint's name and flags"
+        say(f"note:    other machines, so scaling was taken off: {again}", to=work.echo)
+
+
+def _costs_of(name: str, config: Config, tags: Mapping[str, str]) -> list[Cost]:
+    """What the endpoint comes to with this configuration, until its end as it stands."""
+    hours, end = None, expiry_of(tags)
+    if end:
+        left = datetime.fromisoformat(end) - datetime.now(UTC)
+        hours = max(left.total_seconds(), 0.0) / 3600
+    costs = []
+    for one in config["ProductionVariants"]:
+        if options := one.get("ServerlessConfig"):
+            serverless = Serverless(
+                memory_mb=options["MemorySizeInMB"],
+                max_concurrency=options["MaxConcurrency"],
+                provisioned_concurrency=options.get("ProvisionedConcurrency", 0),
+            )
+            costs.append(serverless_cost(name, serverless, hours))
+            continue
+        what = f"endpoint {name}, variant {one['VariantName']}"
+        count = one.get("InitialInstanceCount", 1)
+        costs.append(instances(count, one["InstanceType"], "hosting", what, hours, note=BOTH))
+    return costs
