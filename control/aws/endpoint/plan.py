@@ -23,7 +23,7 @@ from control.aws.endpoint.request import (
 )
 from control.aws.endpoint.traffic import alarm_calls, deployment_config
 from control.aws.endpoint.variant import Variant
-from control.aws.expiry import expires_at, expiry_call
+from control.aws.expiry import end_expiry_call, expires_at, expiry_call
 from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
 from control.aws.scaling.requests import scaling_calls
@@ -61,7 +61,7 @@ class EndpointPlan:
             *self.models,
             self.config,
             *self.alarms,
-            *([self.expiry] if self.expiry else []),
+            self.expiry or end_expiry_call("endpoint", self.spec.name),
             self.update if is_update else self.create,
             *self.scaling,
         ]

@@ -15,6 +15,7 @@ from control.aws.endpoint.work import Work, are_same_weights
 from control.aws.expiry import end_expiry, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling, undo_scaling
+from control.aws.scaling.requests import registered_call, target_of
 from control.aws.tags import EXPIRES, NAME, NEVER, tags_of
 from control.aws_client import AwsError
 from control.terminal import say
@@ -44,7 +45,7 @@ def update(work: Work, current: Described) -> Updated:
         answer = _replace(work, current, tags)
         return Updated(change="updated", answer=answer, expires=move_expiry(work, answer))
     work.publish_models()
-    if is_other_ttl:
+    if is_other_ttl or _may_grow(work):
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
     change: Change = "unchanged"
     wanted = {one.name: one.weight for one in spec.variants}
@@ -59,6 +60,20 @@ def update(work: Work, current: Described) -> Updated:
     if plan.scaling:
         apply_scaling(work.account, plan.scaling, f"scaling of {spec.name}")
     return Updated(change=change, answer=current, expires=expires)
+
+
+def _may_grow(work: Work) -> bool:
+    """Whether the file lets scaling start more machines than somebody has agreed to before."""
+    spec = work.spec
+    if spec.scaling is None:
+        return False
+    for one in spec.variants:
+        target = target_of(spec.name, one.name, spec.kind)
+        call = registered_call(target["ResourceId"], target["ScalableDimension"])
+        found = work.account.send(call, f"scaling of {spec.name}").get("ScalableTargets", [])
+        if spec.scaling.maximum > (found[0]["MaxCapacity"] if found else one.instance_count):
+            return True
+    return False
 
 
 def own_tags(work: Work, current: Described) -> dict[str, str]:
