@@ -18,6 +18,7 @@ from aws_operations import Seen, operation_of
 from aws_words import complaints_of
 
 WAIT_SECONDS = 60
+PLAIN_JSON = frozenset({"lambda", "scheduler"})  # bodies in the words of the model
 DROPPED = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
 
 
@@ -63,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         script: Script = self.server.script  # type: ignore[attr-defined]
         service, operation = operation_of(self.command, self.path, self.headers, body)
-        if self.headers.get("X-Amz-Target"):
+        if self.headers.get("X-Amz-Target") or (service in PLAIN_JSON and operation != "Invoke"):
             script.refused.extend(complaints_of(service, operation, _json(body)))
         if operation:
             script.seen.append(
