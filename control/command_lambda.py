@@ -23,7 +23,7 @@ from control.aws.lambdas.requests import first_calls
 from control.aws.money import agree, as_json
 from control.client import read_picture
 from control.command_predict import DEFAULT_URL, prediction_text
-from control.lambda_flags import add_lambda_arguments, check_flags
+from control.lambda_flags import add_lambda_arguments, again, check_flags
 from control.parser import Command
 from control.terminal import complain, say, say_json
 
@@ -47,7 +47,12 @@ def _deploy(arguments: argparse.Namespace) -> int:
         say_json(calls_json(first_calls(spec, role_arn, region, expiry_arn)))
         return 0
     deployment = Deployment(
-        account=account, spec=spec, role_arn=role_arn, expiry_arn=expiry_arn, echo=echo
+        account=account,
+        spec=spec,
+        role_arn=role_arn,
+        expiry_arn=expiry_arn,
+        echo=echo,
+        again=again(arguments),
     )
     found = deployment.find()
     _agree(spec, arguments, echo)
@@ -76,15 +81,15 @@ def _deploy(arguments: argparse.Namespace) -> int:
 
 def deployed_lines(spec: FunctionSpec, done: Deployed) -> list[str]:
     """How it ended, and the next commands."""
-    meaning = {"unchanged": "is as described; nothing was changed"}.get(done.change, done.change)
+    meaning = {"unchanged": "is as described"}.get(done.change, done.change)
     version = f", version {done.version}" if spec.provisioned else ""
     lines = [f"function {spec.name} {meaning}{version}; it asks endpoint {spec.endpoint}"]
     if done.url:
         who = "everybody" if spec.is_public else "signed requests alone (AWS_IAM)"
         lines.append(f"address: {done.url} for {who}")
     lines.append(f"log:     {spec.log_group}, kept for {spec.log_days} d")
-    if spec.ttl_hours:
-        lines.append(f"expires: {spec.ttl_hours:g} h from now")
+    if done.expires:
+        lines.append(f"expires: {done.expires}")
     lines.append(f"next:    kennel lambda test {spec.name} PICTURE")
     if done.url and spec.is_public:
         lines.append(f"         curl --data-binary @PICTURE {done.url}")
@@ -165,7 +170,12 @@ def _deleted_lines(name: str, done: Deleted, arguments: argparse.Namespace) -> l
 
 def _wants_role_gone(arguments: argparse.Namespace) -> bool:
     """Asked only where somebody can answer."""
-    if arguments.output == "json" or not sys.stdin.isatty() or not sys.stdout.isatty():
+    if (
+        arguments.yes
+        or arguments.output == "json"
+        or not sys.stdin.isatty()
+        or not sys.stdout.isatty()
+    ):
         return False
     say("remove the function's role, too, if nothing else uses it? [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,6 +1,7 @@
 """The flags of `kennel lambda`, and which action takes which."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from contract.errors import UsageError
@@ -15,7 +16,7 @@ ONLY = {
     "deploy": (
         *("endpoint", "role", "create_role", "timeout_seconds", "memory_mb", "url", "public"),
         *("allow_host", "allow_bucket", "allow_origin", "max_bytes", "provisioned_concurrency"),
-        *("reserved_concurrency", "log_days", "ttl_hours", "expiry_role", "yes"),
+        *("reserved_concurrency", "log_days", "ttl_hours", "expiry_role"),
     ),
     "test": ("picture", "event", "target_model", "here"),
     "delete": ("with_role",),
@@ -34,6 +35,20 @@ def check_flags(arguments: argparse.Namespace) -> None:
         raise UsageError("kennel lambda test NAME PICTURE: which picture?")
     if action == "test" and arguments.here and arguments.show:
         raise UsageError("--here asks nothing of AWS: there is no request to --show")
+
+
+def again(arguments: argparse.Namespace) -> str:
+    """The command that deploys: a flag that is left out takes away what it asked for."""
+    words = ["kennel", "lambda", "deploy", arguments.name]
+    for name in ONLY["deploy"]:
+        flag, value = "--" + name.replace("_", "-"), getattr(arguments, name)
+        if isinstance(value, list):
+            words += [word for item in value for word in (flag, item)]
+        elif value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
 
 
 def add_lambda_arguments(parser: Parser) -> None:

@@ -112,12 +112,19 @@ def test_what_is_not_asked_for_again_is_taken_away(account):
     assert client.get_alias(FunctionName="dogs", Name="live")["FunctionVersion"] == "1"
     result = done(account, *DEPLOY)
     assert "ended:   provisioned concurrency" in result.stdout
+    assert "nothing was changed" not in result.stdout
     gone = {"DeleteProvisionedConcurrencyConfig", "DeleteAlias", "DeleteFunctionUrlConfig"}
     assert gone | {"DeleteFunctionConcurrency", "RemovePermission"} <= set(changes(account))
     assert client.list_aliases(FunctionName="dogs")["Aliases"] == []
     assert "Concurrency" not in client.get_function(FunctionName="dogs")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_function_url_config(FunctionName="dogs")
+
+
+def test_an_address_that_is_taken_away_is_said(account):
+    done(account, *DEPLOY, "--url")
+    assert "ended:   its address" in done(account, *DEPLOY).stdout
+    assert "ended:" not in done(account, *DEPLOY).stdout
 
 
 def test_an_address_becomes_public_and_private_again(account):
@@ -193,12 +200,17 @@ def test_a_role_is_made_with_the_least_that_the_function_needs(aws_here):
 
 
 def test_a_deletion_is_scheduled_and_called_off(account):
-    done(account, *DEPLOY, "--ttl-hours", 2)
-    (schedule,) = account.client("scheduler").list_schedules()["Schedules"]
+    made = done(account, *DEPLOY, "--ttl-hours", 2)
+    scheduler = account.client("scheduler")
+    (schedule,) = scheduler.list_schedules()["Schedules"]
     assert schedule["Name"] == "kennel-function-dogs"
+    (until,) = [line for line in made.stdout.splitlines() if line.startswith("expires: ")]
+    at = scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
+    assert at == f"at({until[9:].removesuffix('+00:00')})"
     client = account.client("lambda")
     assert "kennel:expires" in client.get_function(FunctionName="dogs")["Tags"]
-    done(account, *DEPLOY)
+    ended = done(account, *DEPLOY)
+    assert "ended:   its scheduled deletion" in ended.stdout
     assert account.client("scheduler").list_schedules()["Schedules"] == []
     assert (
         "kennel:expires" not in account.client("lambda").get_function(FunctionName="dogs")["Tags"]

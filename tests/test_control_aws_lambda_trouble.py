@@ -1,6 +1,8 @@
 """`kennel lambda deploy`: what AWS refuses, what takes long, and what nobody can have."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -129,3 +131,24 @@ def test_an_update_that_failed_is_told_and_then_tried_again(account):
     done(account, *DEPLOY, "--memory-mb", 256)
     updates = [one for one in changes(account) if one.startswith("Update")]
     assert updates == ["UpdateFunctionCode", "UpdateFunctionConfiguration"]
+
+
+def test_the_command_that_tries_again_takes_nothing_away(account):
+    done(account, *DEPLOY)
+    flags = ("--url", "--allow-host", "a.example", "--allow-host", "*.b.example")
+    flags += ("--memory-mb", "1024", "--reserved-concurrency", "0", "--ttl-hours", "2")
+    found = account.client("lambda").get_function(FunctionName="dogs")["Configuration"]
+    failed = {**found, "LastUpdateStatus": "Failed", "LastUpdateStatusReason": "no"}
+    account.stages("GetFunction", {}, {}, {"Configuration": failed})
+    result = done(account, *DEPLOY, *flags, code=1)
+    (told,) = re.findall("`([^`]+)` tries again", result.stderr)
+    words = shlex.split(told)
+    assert words[:4] == ["kennel", "lambda", "deploy", "dogs"]
+    assert sorted(words[4:]) == sorted((*map(str, DEPLOY[3:]), *flags))
+
+
+def test_a_function_that_is_not_there_is_named_and_how_it_is_made(aws_here, tmp_path):
+    (tmp_path / "dog.jpg").write_bytes(b"x")
+    result = done(aws_here, "lambda", "test", "cats", tmp_path / "dog.jpg", code=2)
+    assert "there is no function cats in us-east-1" in result.stderr
+    assert "kennel lambda deploy cats --endpoint" in result.stderr

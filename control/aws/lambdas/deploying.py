@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from contract.errors import HostError, UsageError
@@ -46,10 +46,11 @@ class Deployed:
     arn: str
     version: str  # that `live` means; $LATEST without provisioned concurrency
     url: str  # empty without one
+    expires: str  # ISO 8601, UTC; empty: never
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | None]:
         """Plain data."""
-        return {"change": self.change, "arn": self.arn, "version": self.version, "url": self.url}
+        return {**asdict(self), "expires": self.expires or None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,7 @@ class Deployment:
     role_arn: str
     expiry_arn: str  # of the role that deletes it; empty for a function without an end
     echo: TextIO
-
-    @property
-    def again(self) -> str:
-        """The command that looks again."""
-        return f"kennel lambda deploy {self.spec.name} --endpoint {self.spec.endpoint}"
+    again: str  # the command that looks again, with all its flags
 
     def find(self) -> Mapping[str, Any] | None:
         """What GetFunction answers. Raises UsageError: it is somebody else's."""
@@ -81,10 +78,11 @@ class Deployment:
             _send_unless_there(self.account, call, f"log group {spec.log_group}")
         self._reserve(found or {})
         version = self._provide(is_new=found is None)
-        url = make_url(self.account, spec, is_new=found is None)
+        url = make_url(self.account, spec, self.echo, is_new=found is None)
         self._expire(found or {}, tags)
         arn = str(self._settled()["FunctionArn"])
-        return Deployed(change=change, arn=arn, version=version, url=url)
+        expires = tags.as_dict().get(EXPIRES, "")
+        return Deployed(change=change, arn=arn, version=version, url=url, expires=expires)
 
     def _make_role(self, tags: Tags) -> None:
         create, policy = role_calls(self.spec, self.role_arn, self.account.region, tags)
@@ -218,7 +216,7 @@ class Deployment:
         if answer.get("Status") != "READY":
             raise HostError(
                 f"{doing} failed, AWS says: {answer.get('StatusReason') or 'no reason'}; "
-                f"it is not billed, `{self.again}` goes without it"
+                "it is not billed; without --provisioned-concurrency the same command goes on"
             )
 
     def _unprovide(self) -> None:
@@ -242,6 +240,7 @@ class Deployment:
             gone = {"Resource": found["Configuration"]["FunctionArn"], "TagKeys": [EXPIRES]}
             untag = Call(service="lambda", operation="UntagResource", parameters=gone)
             self.account.send(untag, f"function {name}")
+            say("ended:   its scheduled deletion, which was not asked for again", to=self.echo)
 
     def _end_old_schedule(self) -> None:
         """One that an earlier function of this name has left would delete this one, too."""

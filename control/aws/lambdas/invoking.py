@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.errors import HostError, RequestError
+from contract.errors import HostError, RequestError, UsageError
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.lambdas.function_spec import ALIAS
@@ -55,10 +55,18 @@ def invoke_call(name: str, event: Mapping[str, Any], *, is_live: bool) -> Call:
 
 
 def invoke(account: Account, name: str, event: Mapping[str, Any]) -> Invoked:
-    """The alias `live` where there is one. Raises AwsError, HostError: the function failed."""
+    """The alias `live` where there is one.
+
+    Raises UsageError: there is no function. AwsError, HostError: it failed.
+    """
     look = on_function(name, "GetAlias", Name=ALIAS)
     is_live = account.find(look, f"function {name}") is not None
-    said = account.send(invoke_call(name, event, is_live=is_live), f"function {name}")
+    said = account.find(invoke_call(name, event, is_live=is_live), f"function {name}")
+    if said is None:
+        raise UsageError(
+            f"there is no function {name} in {account.region}: "
+            f"`kennel lambda deploy {name} --endpoint ENDPOINT` makes it"
+        )
     payload = said["Payload"].read()
     log = base64.b64decode(said.get("LogResult", "")).decode("utf-8", "replace")
     if said.get("FunctionError"):

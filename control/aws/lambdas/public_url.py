@@ -1,15 +1,16 @@
 """The function's own address, and who may use it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from control.aws.account import Account
 from control.aws.lambdas.function_spec import ALIAS, FunctionSpec
 from control.aws.lambdas.requests import on_function, private_calls, public_calls, url_call
 from control.aws_client import AwsError
+from control.terminal import say
 
 
-def make_url(account: Account, spec: FunctionSpec, *, is_new: bool) -> str:
+def make_url(account: Account, spec: FunctionSpec, echo: TextIO, *, is_new: bool) -> str:
     """The address as the description wants it, empty for none. Raises AwsError.
 
     Args:
@@ -25,6 +26,7 @@ def make_url(account: Account, spec: FunctionSpec, *, is_new: bool) -> str:
     if not spec.has_url:
         if found:
             remove_url(account, spec.name, spec.qualifier)
+            say("ended:   its address, which was not asked for again", to=echo)
         return ""
     doing = f"address of function {spec.name}"
     auth = url_call(spec).parameters["AuthType"]
