@@ -153,6 +153,7 @@ def test_the_payload_limit_is_the_one_of_the_api():
         ("ml.g5.xlarge", "12.8", "al2023-ami-sagemaker-inference-gpu-4-1"),  # newest that knows it
         ("ml.g5.xlarge", "11.8", ""),  # SageMaker's usual driver will do
         ("ml.g6.xlarge", "12.4", ""),
+        ("ml.g6e.xlarge", "13.0", "al2023-ami-sagemaker-inference-gpu-4-1"),
         ("ml.p5en.48xlarge", "13.0", "al2023-ami-sagemaker-inference-gpu-4-1"),
     ],
 )

@@ -100,6 +100,8 @@ def test_ctrl_c_while_waiting_says_what_goes_on(account):
         (("--allow-host", "https://example.org/"), "*.example.org"),
         (("--allow-bucket", "s3://x"), "bucket's name"),
         (("--allow-origin", "example.org"), "https://example.org"),
+        (("--role", "my role"), "a role's name, or its ARN"),
+        (("--expiry-role", "arn:aws:iam::1:role/x"), "a role's name, or its ARN"),
         (("--provisioned-concurrency", 3, "--reserved-concurrency", 2), "at least 3"),
         (("--with-role",), "kennel lambda delete"),
         (("--endpoint", "a b"), "endpoint's name"),

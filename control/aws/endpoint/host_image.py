@@ -37,6 +37,8 @@ NEURON = "al2-ami-sagemaker-inference-neuron-2"
 USUAL_CUDA: dict[str, Version] = {
     **dict.fromkeys(("p2", "p3", "p3dn", "p4d", "p4de", "g4dn", "g5"), (11, 4)),
     **dict.fromkeys(("p5", "g6"), (12, 2)),
+    # Not listed there; offered since before any driver for CUDA 13.
+    **dict.fromkeys(("g6e", "gr6"), (12, 2)),
     **dict.fromkeys(("p5e", "p5en"), (12, 4)),
 }
 # Families whose chips a CUDA version has given up. Source: CUDA 13.0 release notes: Maxwell,

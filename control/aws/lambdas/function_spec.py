@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.errors import UsageError
+from control.aws.shapes import ROLE
 
 RUNTIME = "python3.13"
 LAMBDA_ROLE = "kennel-lambda"  # what `kennel iam create` makes
@@ -48,6 +49,9 @@ class FunctionSpec:
     def __post_init__(self) -> None:
         _check("NAME", self.name, _NAME, "up to 64 letters, digits, - or _")
         _check("--endpoint", self.endpoint, _ENDPOINT, "an endpoint's name")
+        for flag, role in (("--role", self.role), ("--expiry-role", self.expiry_role)):
+            if not ROLE.fits(role):
+                raise UsageError(f"{flag}: expected {ROLE.expected}, got {role[:80]!r}")
         for flag, texts, pattern, expected in (
             ("--allow-host", self.hosts, _HOST, "a host such as example.org, or *.example.org"),
             ("--allow-bucket", self.buckets, _BUCKET, "a bucket's name"),
