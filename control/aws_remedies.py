@@ -43,7 +43,7 @@ _HERE = {
     "SSOTokenLoadError": _LOGIN,
     "UnauthorizedSSOTokenError": _LOGIN,
     "TokenRetrievalError": _LOGIN,
-    "NoRegionError": "set AWS_DEFAULT_REGION, or type `aws configure set region us-east-1`",
+    "NoRegionError": "set AWS_REGION, or type `aws configure set region us-east-1`",
     "ProfileNotFound": "`aws configure list-profiles` lists them; AWS_PROFILE names one",
     "EndpointConnectionError": "check the region's name, and the network",
     "ConnectTimeoutError": "check the network, and proxies between",

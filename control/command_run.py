@@ -101,7 +101,6 @@ def _look_after(arguments: argparse.Namespace, echo: TextIO) -> int:
     if arguments.stop is None:
         return _say_result(arguments, attach(arguments.attach, echo))
     run = stop(arguments.stop, echo)
-    say(f"stop:    asked for; `kennel run --attach {run.folder}` waits for its end", to=echo)
     if arguments.output == "json":
         say_json(run.to_json())
     return 0

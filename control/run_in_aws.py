@@ -51,8 +51,8 @@ class RunnerInAws(Protocol):
     def attach(self, run: Run) -> JobResult:
         """Look on again, and fetch what it left."""
 
-    def stop(self, run: Run) -> None:
-        """Ask for its end; returns at once."""
+    def stop(self, run: Run) -> bool:
+        """Ask for its end, at once; False when it has ended already."""
 
 
 # --on -> who runs it there; and the same by the kind that a run's run.json has.
@@ -143,11 +143,15 @@ def attach(which: str, echo: TextIO) -> JobResult:
 
 
 def stop(which: str, echo: TextIO) -> Run:
-    """Ask AWS to stop a run's job. Raises UsageError, AwsError."""
+    """Ask AWS to stop a run's job, and say so. Raises UsageError, AwsError."""
     run = _known(which)
     if run is None:
         raise UsageError(f"no run is called {which!r} in {RUNS}/: see `kennel list`")
-    _runner_of(run, echo).stop(run)
+    again = f"`kennel run --attach {run.folder}`"
+    if _runner_of(run, echo).stop(run):
+        say(f"stop:    asked for; {again} waits for its end", to=echo)
+    else:
+        say(f"stop:    it has ended already; {again} fetches what it left", to=echo)
     return run
 
 

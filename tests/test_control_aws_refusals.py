@@ -70,7 +70,15 @@ def test_a_missing_region_names_the_variable(aws):
     del aws.environment["AWS_DEFAULT_REGION"]
     code, line = told(aws, *LIST)
     assert code == 2
-    assert "set AWS_DEFAULT_REGION" in line
+    assert "set AWS_REGION" in line
+
+
+@pytest.mark.parametrize("other", ["", "us-west-2"])
+def test_the_variable_that_is_named_is_the_one_that_counts(aws, other):
+    aws.environment["AWS_DEFAULT_REGION"] = other
+    done = aws.kennel(*LIST, AWS_REGION="eu-west-1")
+    assert done.returncode == 0, done.stderr
+    assert "region eu-west-1" in done.stdout
 
 
 def test_a_profile_that_does_not_exist_names_the_list(aws):

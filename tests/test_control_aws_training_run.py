@@ -262,8 +262,8 @@ def test_a_job_of_somebody_elses_is_adopted_by_its_name(aws_here, here, capsys, 
     run = only_run(elsewhere)
     assert (run / "model" / "bundle.json").is_file()
     assert run_json(run)["hyperparameters"] == {"epochs": "2"}
-    assert main(["run", "--attach", "dogs-19991231-235959"]) == 1
-    assert "Could not find training job" in capsys.readouterr().err
+    assert main(["run", "--attach", "dogs-19991231-235959"]) == 2
+    assert "no training job in us-east-1" in capsys.readouterr().err
 
 
 def test_outputs_can_be_fetched_again_after_a_refusal(aws_here, here, capsys):

@@ -193,8 +193,12 @@ def test_a_run_is_stopped_from_elsewhere(aws_here, here, capsys):
         raise Refusal("ValidationException", "The job is in status Completed.")
 
     aws_here.answer("StopTrainingJob", has_ended)
-    assert main(["run", "--stop", "1"]) == 0  # typed again: no error
     assert "`kennel run --attach runs/0001-dogs` waits for its end" in capsys.readouterr().out
+    assert main(["run", "--stop", "1"]) == 0  # typed again: no error
+    told = capsys.readouterr().out
+    assert told == (
+        "stop:    it has ended already; `kennel run --attach runs/0001-dogs` fetches what it left\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,11 +245,18 @@ def test_what_did_not_run_in_aws_cannot_be_attached_to(here, aws_here, monkeypat
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert main(["run", "--attach", "1"]) == 2
     assert "set AWS_REGION=us-east-1" in capsys.readouterr().err
+    assert main(["run", "--stop", "1"]) == 2
+    assert "set AWS_REGION=us-east-1" in capsys.readouterr().err
     found = run_json(only_run(here))
     (only_run(here) / "run.json").write_text(json.dumps({**found, "aws": {}}))
     assert main(["run", "--attach", "1"]) == 2
     assert "ran on this machine, not in AWS" in capsys.readouterr().err
     assert main(["run", "--stop", "no such"]) == 2
+    capsys.readouterr()
+    assert main(["run", "--attach", "dogs-10"]) == 2
+    told = capsys.readouterr().err
+    assert "no run is called 'dogs-10' in runs/, and no training job in eu-west-1" in told
+    assert "`kennel list`" in told
 
 
 def test_a_lost_answer_to_the_creation_makes_no_second_job(aws_here, here):

@@ -108,10 +108,10 @@ class InstanceWatch:
             self._fresh += self._lines.read(is_last=look.has_ended)
         return look
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """End the training, which saves what it has; before it has begun, end the instance.
 
-        Raises AwsError.
+        Returns False when all has ended already. Raises AwsError.
         """
         look = self.look()
         self.was_stopped = True
@@ -121,9 +121,12 @@ class InstanceWatch:
             put = Call(service="s3", operation="PutObject", parameters=parameters)
             self.account.send(put, f"job {self.job} cannot be stopped")
             say("stop:    asked for; it has two minutes to save its network", to=self.echo)
-        elif look.state.id and not look.state.is_gone:
+            return True
+        if look.state.id and not look.state.is_gone:
             self.account.send(request_to_terminate(look.state.id), f"instance {look.state.id}")
             say(f"stop:    instance {look.state.id} ends; it had not begun to train", to=self.echo)
+            return True
+        return False
 
     @property
     def _age(self) -> float:

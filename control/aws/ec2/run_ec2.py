@@ -138,15 +138,19 @@ class Ec2Runner:
         with Interrupts() as interrupts:
             return self._follow(replace(run, pid=os.getpid()), interrupts)
 
-    def stop(self, run: Run) -> None:
+    def stop(self, run: Run) -> bool:
         """Ask the job to end; an instance that has not begun to train ends at once.
+
+        Returns whether there was anything to end.
 
         Raises AwsError, UsageError.
         """
         self._check_region(run)
         with Transcript(run.folder / LOG_NAME) as log, Interrupts() as interrupts:
-            self._watch(run, log, interrupts).stop()
-        write_run(replace(run, aws={**run.aws, "was_stopped": True}))
+            is_asked = self._watch(run, log, interrupts).stop()
+        if is_asked:
+            write_run(replace(run, aws={**run.aws, "was_stopped": True}))
+        return is_asked
 
     def _check_region(self, run: Run) -> None:
         region = run.aws["region"]

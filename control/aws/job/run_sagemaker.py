@@ -89,21 +89,21 @@ class SageMakerRunner:
 
         Raises as `run` does, and UsageError: it is in another region.
         """
-        region = run.aws["region"]
-        if region != self.account.region:
-            raise UsageError(
-                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
-                f"set AWS_REGION={region}"
-            )
+        self._check_region(run)
         with Interrupts() as interrupts:
             return self._follow(replace(run, pid=os.getpid()), interrupts)
 
     def adopt(self, job: str) -> Run:
         """A run for a training job that another machine, or a tuning job, has started.
 
-        Raises AwsError: there is none of that name.
+        Raises UsageError: there is none of that name. AwsError.
         """
-        found = self.account.send(describe_training_job(job), f"training job {job}")
+        found = self.account.find(describe_training_job(job), f"training job {job}")
+        if found is None:
+            raise UsageError(
+                f"no run is called {job!r} in {self.runs}/, and no training job in "
+                f"{self.account.region}: see `kennel list`"
+            )
         run = Run(
             name=job,
             folder=make_run_folder(self.runs, job),
@@ -115,9 +115,21 @@ class SageMakerRunner:
         write_run(run)
         return run
 
-    def stop(self, run: Run) -> None:
-        """Ask AWS to stop the job. Raises AwsError."""
-        stop_job(self.account, run.aws["job"])
+    def stop(self, run: Run) -> bool:
+        """Ask AWS to stop the job; False when it has ended already.
+
+        Raises AwsError; UsageError: it is in another region.
+        """
+        self._check_region(run)
+        return stop_job(self.account, run.aws["job"])
+
+    def _check_region(self, run: Run) -> None:
+        region = run.aws["region"]
+        if region != self.account.region:
+            raise UsageError(
+                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
+                f"set AWS_REGION={region}"
+            )
 
     def _create(self, plan: TrainingPlan) -> None:
         """Send its calls. An answer that got lost on its way leaves a job that is there: ours."""

@@ -163,13 +163,15 @@ class JobWatch:
             say("stop:    asked for; it has two minutes to save its network", to=self.echo)
 
 
-def stop_job(account: Account, name: str) -> None:
-    """Ask AWS to stop it. One that has ended already is no error. Raises AwsError."""
+def stop_job(account: Account, name: str) -> bool:
+    """Ask AWS to stop it; False when it has ended already. Raises AwsError."""
     try:
         account.send(stop_training_job(name), f"training job {name}")
     except AwsError as error:
         if error.code != "ValidationException" or is_missing(error):
             raise
+        return False
+    return True
 
 
 def _position(folder: Path) -> Mapping[str, int]:
