@@ -24,7 +24,11 @@ INTERRUPTED = 130
 
 def cleanup(arguments: argparse.Namespace) -> int:
     """0 when nothing is left of what was to go; 1 when something is, or could not be looked for."""
-    if bool(arguments.name) == arguments.all:
+    if arguments.name and arguments.all:
+        raise UsageError(
+            f"{arguments.name} and --all: give the name, or --all for everything of ours"
+        )
+    if not arguments.name and not arguments.all:
         raise UsageError(
             "expected the NAME of a job, a deployment or a function, or --all: "
             "`kennel list --cost` shows what there is"
@@ -52,7 +56,8 @@ def cleanup(arguments: argparse.Namespace) -> int:
     try:
         left = clean(account, plan, lambda line: say(line, to=echo))
     except KeyboardInterrupt:
-        again = f"kennel cleanup {'--all' if arguments.all else arguments.name}"
+        which = "--all" if arguments.all else arguments.name
+        again = f"kennel cleanup {which}{' --roles' if arguments.roles else ''}"
         complain(f"stopped; what was told to go goes on in AWS, `{again}` removes the rest")
         return INTERRUPTED
     _say_end(arguments, every, plan, left, echo)

@@ -111,7 +111,12 @@ def _place(where: str, account: Account) -> Place:
             published=frozenset(spec.multi_model.models),
         )
     doing = f"endpoint {where}"
-    endpoint = account.send(_describe("Endpoint", EndpointName=where), doing)
+    endpoint = account.find(_describe("Endpoint", EndpointName=where), doing)
+    if endpoint is None:
+        raise UsageError(
+            f"there is no endpoint {where} in {account.region}: `kennel list --cost` shows those "
+            "that exist"
+        )
     named = endpoint["EndpointConfigName"]
     config = account.send(_describe("EndpointConfig", EndpointConfigName=named), doing)
     name = config["ProductionVariants"][0]["ModelName"]

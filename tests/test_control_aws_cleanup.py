@@ -282,7 +282,7 @@ def test_archives_and_images_are_named_with_their_price_and_kept(account, capsys
     assert main(["cleanup", "dogs", "--yes"]) == 0
     shown = capsys.readouterr().out
     assert (
-        "s3://models/dogs.tar.gz, 5.0 KB, $0.0000 a month: aws s3 rm s3://models/dogs.tar.gz"
+        "s3://models/dogs.tar.gz, 5.0 KB, <$0.0001 a month: aws s3 rm s3://models/dogs.tar.gz"
         in shown
     )
     assert len(s3.list_objects_v2(Bucket="models")["Contents"]) == 2

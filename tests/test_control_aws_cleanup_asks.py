@@ -27,10 +27,13 @@ def account(aws_here):
     return aws_here
 
 
-@pytest.mark.parametrize("words", [["cleanup"], ["cleanup", "dogs", "--all"]])
-def test_a_name_or_all_is_needed(words, account, capsys):
-    assert main(words) == 2
-    assert "expected the NAME" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [([], "expected the NAME"), (["dogs", "--all"], "dogs and --all: give the name, or --all")],
+)
+def test_a_name_or_all_is_needed(words, told, account, capsys):
+    assert main(["cleanup", *words]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_slip_of_the_pen_is_named(account, capsys):

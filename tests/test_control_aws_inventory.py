@@ -165,6 +165,12 @@ def test_the_table_says_what_costs_most_first_and_what_never_ends():
     assert document["usd_until_all_ended"] == pytest.approx(3 * 7.09)
 
 
+def test_what_costs_nothing_alone_has_a_line_for_each_name():
+    things = [found("model", "m"), found("model", "n"), found("log group", "l", name="cats")]
+    shown = cost_text(Inventory(ours=things), "us-east-1", "1", NOW).splitlines()
+    assert shown[-3:-1] == ["besides: cats: 1 log group", "         dogs: 2 models"]
+
+
 def test_an_instance_ends_with_its_job():
     one = found("instance", "i", per_hour=0.5, since=NOW, ends_itself=True)
     shown = cost_text(Inventory(ours=[one]), "r", "1", NOW)

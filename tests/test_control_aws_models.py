@@ -206,7 +206,9 @@ def test_an_endpoint_knows_where_its_models_are(aws, bucket, tmp_path):
     assert removed.returncode == 0, removed.stderr
     assert "go on answering for it until they need its room" in removed.stdout
     assert keys(bucket) == []
-    assert aws.kennel("models", "nobody").returncode == 1
+    nobody = aws.kennel("models", "nobody")
+    assert nobody.returncode == 2
+    assert "there is no endpoint nobody in us-east-1" in nobody.stderr
     gone = aws.kennel("models", "multi", "remove", "dogs/v1")
     assert (gone.returncode, "there is none at all" in gone.stderr) == (2, True)
 

@@ -39,8 +39,8 @@ def cost_text(found: Inventory, region: str, account: str, now: datetime) -> str
         lines += _totals(billed, now)
     else:
         lines.append("nothing of ours is billed by the hour")
-    if counted := free_line(found.ours):
-        lines.append(f"besides: {counted}")
+    for number, counted in enumerate(free_lines(found.ours)):
+        lines.append(f"{'' if number else 'besides:':9}{counted}")
     lines += [f"note:    {one}" for one in _unscheduled(found)]
     for one in found.untagged:
         cost = f", {dollars(one.per_hour)} an hour" if one.is_billed else ""
@@ -55,16 +55,16 @@ def cost_text(found: Inventory, region: str, account: str, now: datetime) -> str
     return "\n".join(lines)
 
 
-def free_line(things: Iterable[Found]) -> str:
-    """`dogs: 1 model, 2 log groups; cats: 1 model`, of what is not billed by the hour."""
+def free_lines(things: Iterable[Found]) -> list[str]:
+    """`dogs: 1 model, 2 log groups`, a line a name, of what is not billed by the hour."""
     counts: dict[str, Counter[str]] = {}
     for one in things:
         if not one.is_billed:
             counts.setdefault(one.name, Counter())[one.kind] += 1
-    return "; ".join(
+    return [
         f"{name}: {', '.join(_counted(kind, count) for kind, count in of.items())}"
         for name, of in sorted(counts.items())
-    )
+    ]
 
 
 def _unscheduled(found: Inventory) -> list[str]:

@@ -124,5 +124,7 @@ def dollars(amount: float | None) -> str:
     """`$0.46`, small ones with the digits that they need; `unknown` without a price."""
     if amount is None:
         return "unknown"
+    if 0 < amount < 0.00005:
+        return "<$0.0001"
     digits = 2 if amount >= 10 or not amount else 3 if amount >= 0.01 else 4
     return f"${amount:,.{digits}f}"

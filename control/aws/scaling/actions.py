@@ -121,8 +121,8 @@ def _state(account: Account, name: str) -> EndpointState:
     state = read_endpoint(account, name)
     if state is None:
         raise UsageError(
-            f"there is no endpoint {name} in {account.region}: `kennel list --cost` lists those "
-            "that are there"
+            f"there is no endpoint {name} in {account.region}: `kennel list --cost` shows those "
+            "that exist"
         )
     return state
 

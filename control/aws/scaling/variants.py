@@ -40,7 +40,8 @@ def read_endpoint(account: Account, name: str) -> EndpointState | None:
     """The endpoint; None when there is none. Raises AwsError."""
     parameters = {"EndpointName": name}
     found = account.find(
-        Call(service="sagemaker", operation="DescribeEndpoint", parameters=parameters)
+        Call(service="sagemaker", operation="DescribeEndpoint", parameters=parameters),
+        f"endpoint {name}",
     )
     if found is None:
         return None
