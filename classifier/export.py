@@ -1,5 +1,6 @@
 """A trained network to the files of a bundle. Training's side only; needs torch and openvino."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from classifier.choice import Choice, Machine
 from classifier.engine import load_chosen
 from classifier.explain_export import write_explanation
 from classifier.graph import save_graph, trace_network
-from classifier.measure import Check, measure
+from classifier.measure import Check, is_steady, measure
 from classifier.network import Network
 from contract.errors import HostError, KennelError
 from contract.files import cannot_write, staging
@@ -30,6 +31,8 @@ from contract.manifest import (
     Variant,
     VariantName,
 )
+
+log = logging.getLogger(__name__)
 
 _OTHER_BYTES = 2_000_000  # graph, report, probe
 
@@ -149,13 +152,18 @@ def _measure(bundle: Bundle, variants: Variants) -> Iterator[Variant]:
         variant = measure(name, engine, probe, variants.check, speed)
         if speed is None:
             variants.on_speed(name, variant.images_per_second)
+        if name != bundle.manifest.trained and not is_steady(variant, engine, probe):
+            log.info(
+                "note   no %s: one picture is answered otherwise alone than among others", name
+            )
+            continue
         yield variant
 
 
 def _without_refused(files: dict[str, Path], manifest: Manifest) -> dict[str, Path]:
     """int8 goes when it is out of tolerance: nobody would serve it, and it is a quarter more."""
     int8 = manifest.variant("int8")
-    if int8 is None or not manifest.refusal(int8):
+    if int8 is not None and not manifest.refusal(int8):
         return files
     return {
         name: path for name, path in files.items() if name not in (INT8_NAME, INT8_WEIGHTS_NAME)

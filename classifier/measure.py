@@ -64,6 +64,17 @@ def measure(
     )
 
 
+def is_steady(variant: Variant, engine: Engine, probe: Pixels) -> bool:
+    """Whether one picture gets the same answer alone and among others, within the tolerance.
+
+    An int8 graph of OpenVINO may choose other kernels for a single picture (2026.4.1, a trained
+    shufflenet_v2_x1_0 at 32 px: 0.15 alone, 0.46 among others). No server could trust it.
+    """
+    among = engine.probabilities(np.repeat(probe, 2, axis=0))[0]
+    difference = np.abs(among - np.array(variant.probe.probabilities, np.float32)).max()
+    return bool(difference <= variant.probe.tolerance)
+
+
 def _share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else 0.0
 

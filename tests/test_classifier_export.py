@@ -8,7 +8,9 @@ from training import manifest_for, run_command
 
 from classifier.classifier import Classifier
 from classifier.engine import load_engine
-from classifier.export import Extra, export_bundle
+from classifier.export import Extra, Variants, export_bundle
+from classifier.graph import trace_network
+from classifier.measure import Check
 from classifier.network import build_network, preset_of
 from classifier.torch_engine import read_network
 from contract.errors import BundleError, HostError, KennelError
@@ -160,3 +162,38 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path):
         Classifier.load(tmp_path, "torch")
     assert "\n" not in str(caught.value)
     assert bundle.folder == tmp_path
+
+
+def _other_alone(graph):
+    """The same graph, except that a single picture's answer says nothing."""
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    changed = graph.clone()
+    (images,) = changed.get_parameters()
+    answer = changed.outputs[0].get_node().input_value(0)
+    batch = ops.gather(ops.shape_of(images), ops.constant(0), ops.constant(0))
+    alone = ops.convert(ops.equal(batch, ops.constant(np.int64(1))), np.float32)
+    kept = ops.multiply(answer, ops.subtract(ops.constant(np.float32(1)), alone))
+    flat = ops.multiply(alone, ops.constant(np.float32(1 / len(LABELS))))
+    return Model([ops.add(kept, flat)], [images], "classifier")
+
+
+@pytest.mark.parametrize("is_steady", [True, False])
+def test_int8_that_answers_a_picture_otherwise_alone_is_left_out(tmp_path, is_steady):
+    side = 48
+    torch.manual_seed(0)
+    network = build_network("squeezenet1_1", len(LABELS), image_size=side).eval()
+    with torch.no_grad():
+        network.head.weight.mul_(20)  # sure of itself
+    manifest = manifest_for("squeezenet1_1", LABELS, preset_of("squeezenet1_1", side).preprocess)
+    images = np.random.default_rng(0).integers(0, 256, (128, side, side, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        trained = network(torch.from_numpy(images)).softmax(dim=1).numpy()
+    check = Check(images_NHWC=images, targets=trained.argmax(axis=1), trained=trained)
+    graph = trace_network(network, side)
+    int8 = graph if is_steady else _other_alone(graph)
+    bundle = export_bundle(network, tmp_path, manifest, (), Variants(check=check, int8=int8))
+    assert (bundle.manifest.variant("int8") is not None) == is_steady
+    assert ("int8.xml" in bundle.manifest.files) == is_steady
+    assert Classifier.load(bundle.folder).labels == LABELS

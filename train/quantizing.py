@@ -179,7 +179,10 @@ def _quantize_first(start: Start, data: JobData, graphs: TrunkCache) -> TrunkGra
         pictures = _decoded(contents, start.preprocess, fewest)
         trunk = graphs.f32.quantized(pictures, recipe)
         some = pictures[_evenly(len(pictures), NOISE_PICTURES)]
-        noise = noise_share(graphs.f32.features(some), trunk.features(some))
+        own = graphs.f32.features(some)
+        # One by one, too: an int8 graph may compute one picture otherwise than several.
+        alone = np.concatenate([trunk.features(one[None]) for one in some])
+        noise = max(noise_share(own, trunk.features(some)), noise_share(own, alone))
         return trunk, {"noise": noise, "pictures": len(pictures)}
 
     calibration = {
