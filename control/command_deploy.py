@@ -166,7 +166,13 @@ def _add_arguments(parser: Parser) -> None:
         help="instead of the file's: a run, a bundle, a model.tar.gz, or one in S3",
     )
     parser.add_argument("--instance-type", metavar="TYPE", help="e.g. ml.m5.large")
-    parser.add_argument("--instance-count", metavar="N", type=int, help="machines of each variant")
+    parser.add_argument(
+        *("--instances", "--instance-count"),  # as `kennel run` has it, and as the file
+        dest="instance_count",
+        metavar="N",
+        type=int,
+        help="machines of each variant",
+    )
     parser.add_argument(
         "--ttl-hours", metavar="H", type=float, help="until it is deleted; 0: until you do"
     )

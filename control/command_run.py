@@ -205,7 +205,7 @@ def _add_arguments(parser: Parser) -> None:
     )
     add_job_arguments(parser, "a hyperparameter on top of the file's", (*PLACES, *RUNNERS))
     parser.add_argument(
-        "--instances",
+        *("--instances", "--instance-count"),  # the second as the file has it
         type=int,
         metavar="N",
         help="containers, or machines in AWS, one a host: algo-1 to algo-N",

@@ -32,7 +32,7 @@ def result_text(result: JobResult, advice: str = "") -> str:
         return "\n".join(lines)
     following = [f"kennel report {result.folder}"] if run.rules else []
     has_model = (result.model_dir / MANIFEST_NAME).is_file()
-    if result.ok or (result.status == "Stopped" and has_model):
+    if has_model and result.status != "Failed":
         following += [f"kennel serve {result.folder}"]
         following += [f"kennel predict PICTURE --bundle {result.folder}"]
     for label, command in zip(("next:", *[""] * len(following)), following, strict=False):

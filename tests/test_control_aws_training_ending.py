@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contract.job import JobResult
 from contract.rule_result import Finding, RuleResult
 from control.aws.job.ending import bill_line, bill_of, final_metrics, reason_of, status_of
+from control.run_text import result_text
+from control.runs import Run, write_run
 
 BEGAN = datetime(2026, 11, 28, tzinfo=UTC)
 
@@ -112,3 +115,21 @@ def test_only_metrics_of_our_table_are_taken_from_aws():
         {"MetricName": "train:progress", "Value": 100.0, "Timestamp": BEGAN},
     ]
     assert final_metrics(described(FinalMetricDataList=listed)) == {"validation:accuracy": 0.5}
+
+
+@pytest.mark.parametrize(("has_model", "is_served"), [(False, False), (True, True)])
+def test_what_left_no_bundle_is_not_said_to_be_served(tmp_path, has_model, is_served):
+    write_run(Run(name="dogs", folder=tmp_path, status="Completed"))
+    if has_model:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "bundle.json").touch()
+    result = JobResult(
+        name="dogs",
+        status="Completed",
+        folder=tmp_path,
+        model_dir=tmp_path / "model",
+        metrics={},
+        failure_reason=None,
+        seconds=1.0,
+    )
+    assert ("kennel serve" in result_text(result)) is is_served
