@@ -24,15 +24,7 @@ INTERRUPTED = 130
 
 def cleanup(arguments: argparse.Namespace) -> int:
     """0 when nothing is left of what was to go; 1 when something is, or could not be looked for."""
-    if arguments.name and arguments.all:
-        raise UsageError(
-            f"{arguments.name} and --all: give the name, or --all for everything of ours"
-        )
-    if not arguments.name and not arguments.all:
-        raise UsageError(
-            "expected the NAME of a job, a deployment or a function, or --all: "
-            "`kennel list --cost` shows what there is"
-        )
+    _check_name(arguments)
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     account = Account(connections=CONNECTIONS)
     every = inventory(account, with_roles=arguments.roles)
@@ -76,6 +68,19 @@ def cleanup(arguments: argparse.Namespace) -> int:
     else:
         say("\n".join([*leavings_text(kept), "next:    kennel list --cost"]))
     return 1 if left or every.gaps else 0
+
+
+def _check_name(arguments: argparse.Namespace) -> None:
+    """Raises UsageError: neither a name nor --all, or both."""
+    if arguments.name and arguments.all:
+        raise UsageError(
+            f"{arguments.name} and --all: give the name, or --all for everything of ours"
+        )
+    if not arguments.name and not arguments.all:
+        raise UsageError(
+            "expected the NAME of a job, a deployment or a function, or --all: "
+            "`kennel list --cost` shows what there is"
+        )
 
 
 def _nothing(arguments: argparse.Namespace, every: Inventory, region: str) -> int:
