@@ -62,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         body = self._body()
+        if len(body) < int(self.headers.get("Content-Length") or 0):
+            self.close_connection = True  # whoever asked was stopped in the middle of it
+            return
         script: Script = self.server.script  # type: ignore[attr-defined]
         service, operation = operation_of(self.command, self.path, self.headers, body)
         if self.headers.get("X-Amz-Target") or (service in PLAIN_JSON and operation != "Invoke"):
