@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from course_files import JOB, TUNING
 from training import TINY
 
 from control.cli import main
@@ -17,31 +18,6 @@ from control.job_spec import read_job_spec
 from control.submission.rubric import COURSES
 from control.tuning_file import read_tuning
 
-JOB = """
-name = "tiny"
-[hyperparameters]
-{settings}
-[channels]
-{channels}
-[debugger]
-train_save_interval = 1
-[rules.Overfit]
-[rules.LossNotDecreasing]
-num_steps = 3
-[profiler]
-"""
-TUNING = """
-name = "tiny-tuning"
-job = "job.toml"
-[hyperparameters]
-epochs = 1
-[tuning]
-objective = "average test loss"
-max_jobs = 2
-[ranges]
-lr = { min = 0.001, max = 0.1, scaling = "Logarithmic" }
-batch-size = [8, 16]
-"""
 # Documents that only an account gives; what commands print is tested where they are.
 DEPLOYED = {
     "endpoint": "dogs",
