@@ -21,6 +21,7 @@ from debugger.saved import SavedTensors
 from debugger.tensors import open_trial
 
 SIDE, CLASSES = 8, 3
+GRADIENTS = {"losses": ["^loss"], "gradients": ["^gradient"]}  # collections of made-up steps
 
 
 @contextlib.contextmanager
