@@ -75,6 +75,26 @@ def words_of(text: str) -> str:
     return re.sub(r"\s+", " ", Page(text).words.replace("\xa0", " "))
 
 
+def section(text: str, anchor: str) -> str:
+    """The words of one section."""
+    (found,) = re.findall(rf'<section id="{anchor}">.*?</section>', text, re.DOTALL)
+    return words_of(found)
+
+
+def assert_self_contained(text: str) -> None:
+    """The markup is well formed, anchors lead somewhere, and nothing comes from outside."""
+    page = Page(text)
+    assert page.crossed == []
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("script") == 1
+    assert page.tags.count("svg") >= 5
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert "link" not in page.tags
+    targets = [address[1:] for address in page.addresses if address.startswith("#")]
+    assert set(targets) <= set(page.ids)
+    assert "default-src 'none'" in text
+
+
 def view_of(profile: Profile) -> View:
     """A profile with all rules asked."""
     judged = evaluate_profile(profile, REPORT)
