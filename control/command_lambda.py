@@ -19,6 +19,7 @@ from control.aws.lambdas.function_spec import (
 )
 from control.aws.lambdas.here import invoke_here
 from control.aws.lambdas.invoking import Invoked, invoke, invoke_call
+from control.aws.lambdas.looking import check_endpoint
 from control.aws.lambdas.requests import first_calls
 from control.aws.money import agree, as_json
 from control.client import read_picture
@@ -55,6 +56,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
         again=again(arguments),
     )
     found = deployment.find()
+    check_endpoint(account, spec.endpoint, echo)
     _agree(spec, arguments, echo)
     try:
         done = deployment.run(found)

@@ -13,6 +13,7 @@ from control.aws.endpoint.deployment import read_deployment
 from control.aws.endpoint.model_store import ModelStore, StoredModel
 from control.aws.endpoint.multi_spec import model_name, source_of, target_of
 from control.aws.endpoint.publish import publications, publish
+from control.aws.missing_endpoint import no_endpoint
 from control.parser import Command, Parser, add_output_format
 from control.s3 import S3Uri
 from control.terminal import say, say_json, table
@@ -113,10 +114,7 @@ def _place(where: str, account: Account) -> Place:
     doing = f"endpoint {where}"
     endpoint = account.find(_describe("Endpoint", EndpointName=where), doing)
     if endpoint is None:
-        raise UsageError(
-            f"there is no endpoint {where} in {account.region}: `kennel list --cost` shows those "
-            "that exist"
-        )
+        raise no_endpoint(account, where)
     named = endpoint["EndpointConfigName"]
     config = account.send(_describe("EndpointConfig", EndpointConfigName=named), doing)
     name = config["ProductionVariants"][0]["ModelName"]

@@ -11,7 +11,8 @@ from aws_front import ACCOUNT, Aws
 from control.cli import main
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/kennel-lambda"
-DEPLOY = ("lambda", "deploy", "dogs", "--endpoint", "Dogs-1")
+ASKED = "Dogs-1"
+DEPLOY = ("lambda", "deploy", "dogs", "--endpoint", ASKED)
 LOOKS = ("Get", "List", "Describe")
 
 
@@ -25,9 +26,23 @@ class Typed:
 
 
 def make_role(aws: Aws) -> Aws:
-    """The account has the role already, one that kennel did not make."""
+    """The account has the role already, one that kennel did not make; and endpoints to ask."""
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     aws.client("iam").create_role(RoleName="kennel-lambda", AssumeRolePolicyDocument=trust)
+    return make_endpoints(aws)
+
+
+def make_endpoints(aws: Aws) -> Aws:
+    """Endpoints that functions of the tests ask; kennel did not make them."""
+    client = aws.client("sagemaker")
+    client.create_model(
+        ModelName="theirs", PrimaryContainer={"Image": "theirs:1"}, ExecutionRoleArn=ROLE
+    )
+    machine = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    variants = [{"VariantName": "main", "ModelName": "theirs", **machine}]
+    client.create_endpoint_config(EndpointConfigName="theirs", ProductionVariants=variants)
+    for name in (ASKED, "dogs"):
+        client.create_endpoint(EndpointName=name, EndpointConfigName="theirs")
     aws.forget()
     return aws
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aws_front import ACCOUNT, Aws, Refusal, Reply
-from lambda_account import make_role, typed
+from lambda_account import make_endpoints, make_role, typed
 from lambdas import function
 from plans import check_plan, validate
 from serving import colour_bundle, picture, server
@@ -172,6 +172,7 @@ def test_a_step_that_aws_refuses_is_done_when_typed_again(account):
 
 
 def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws_here):
+    make_endpoints(aws_here)
     words = ("--endpoint", "dogs", "--create-role")
     for name in ("dogs", "cats"):
         assert typed("lambda", "deploy", name, *words).returncode == 0

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from aws_front import ACCOUNT, REGION, Aws
-from lambda_account import DEPLOY, ROLE, changes, done, make_role, provisioning
+from lambda_account import DEPLOY, ROLE, changes, done, make_endpoints, make_role, provisioning
 from plans import check_plan
 from serving import REPOSITORY
 
@@ -175,6 +175,7 @@ def test_provisioned_concurrency_is_priced_agreed_to_and_waited_for(account):
 
 
 def test_a_role_is_made_with_the_least_that_the_function_needs(aws_here):
+    make_endpoints(aws_here)
     words = (*DEPLOY, "--create-role", "--allow-bucket", "my-dogs")
     check_plan("lambda_role", json.loads(done(aws_here, *words, "--show").stdout)[:2])
     result = done(aws_here, *words)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from aws_front import ACCOUNT, REGION, Aws
-from lambda_account import DEPLOY, ROLE, changes, done, make_role, provisioning
+from lambda_account import DEPLOY, ROLE, changes, done, make_endpoints, make_role, provisioning
 from serving import REPOSITORY
 
 UNREADY = "The role defined for the function cannot be assumed by Lambda."
@@ -30,6 +30,7 @@ def test_a_role_that_lambda_does_not_know_yet_is_waited_for(account):
 
 
 def test_a_role_that_does_not_exist_is_told_at_once(aws_here):
+    make_endpoints(aws_here)
     started = time.monotonic()
     result = done(aws_here, *DEPLOY, code=1)
     assert "kennel iam create" in result.stderr
@@ -51,6 +52,29 @@ def test_a_function_of_somebody_else_is_left_alone(account):
         result = done(account, *words, code=2)
         assert "kennel did not make" in result.stderr
         assert changes(account) == []
+
+
+def test_an_endpoint_that_is_not_there_is_told_before_anything_is_made(account):
+    words = ("lambda", "deploy", "dogs", "--create-role", "--yes", "--endpoint")
+    result = done(account, *words, "Dosg-1", code=2)
+    (line,) = result.stderr.splitlines()
+    assert "there is no endpoint Dosg-1 in us-east-1; did you mean 'Dogs-1'?" in line
+    assert changes(account) == []
+    done(account, *words, "Dosg-1", "--role", ROLE, "--show")
+    assert account.seen == []
+
+
+def test_an_endpoint_that_does_not_answer_yet_is_said_and_the_function_is_made(account):
+    account.stages("DescribeEndpoint", {"EndpointStatus": "Creating"})
+    result = done(account, *DEPLOY)
+    assert "note:    endpoint Dogs-1 does not answer now: Creating" in result.stdout
+    assert "function dogs created" in result.stdout
+
+
+def test_who_may_not_look_at_the_endpoint_can_deploy_all_the_same(account):
+    account.fail("DescribeEndpoint", "AccessDeniedException", "no", status=403)
+    result = done(account, *DEPLOY)
+    assert "may not be looked at" in result.stdout
 
 
 def test_a_function_that_fails_says_why(account):

@@ -158,6 +158,27 @@ def test_undo_finishes_when_the_endpoint_is_gone_and_half_is_undone(aws_here):
     assert targets_of(aws_here) == []
 
 
+def test_undo_of_a_name_that_nothing_has_is_no_success(aws_here, capsys):
+    assert kennel("undo", "dogs") == 2
+    assert "there is no endpoint dogs in us-east-1, and no other" in capsys.readouterr().err
+    for name in ("dogs", "cats"):
+        make_endpoint(aws_here, name)
+    assert kennel("undo", "dgos") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "there is no endpoint dgos in us-east-1; did you mean 'dogs'?" in line
+    assert kennel("undo", "x", "--show") == 2
+    assert "; there are cats, dogs: `kennel list" in capsys.readouterr().err
+    assert kennel("undo", "dogs", "--variant", "mian") == 2
+    assert "endpoint dogs has no variant 'mian'; known: main" in capsys.readouterr().err
+
+
+def test_who_may_not_list_endpoints_is_told_without_their_names(aws_here, capsys):
+    make_endpoint(aws_here)
+    aws_here.fail("ListEndpoints", "AccessDeniedException", "no", status=403)
+    assert kennel("undo", "dgos") == 2
+    assert "there is no endpoint dgos in us-east-1: `kennel list" in capsys.readouterr().err
+
+
 def test_aws_s_own_word_for_what_is_not_registered_is_understood(aws_here, capsys):
     make_endpoint(aws_here)
     told = "No scalable target registered for service namespace: sagemaker"

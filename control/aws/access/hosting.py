@@ -166,10 +166,18 @@ ASKING = (
     ),
     Grant(
         sid="SeeEndpoints",
-        why="how an endpoint is",
-        commands=("models", "scale"),
+        why="that an endpoint is there, and how it is",
+        commands=("models", "scale", "lambda"),
         actions=("sagemaker:DescribeEndpoint",),
         resources=lambda scope: scope.made("endpoint", scope.endpoints),
+    ),
+    Grant(
+        sid="NameEndpoints",
+        why="the names that are near one that is not there; lists know no resource",
+        commands=("models", "scale", "lambda"),
+        actions=("sagemaker:ListEndpoints",),
+        resources=everything,
+        condition=here,
     ),
     Grant(
         sid="RunTransforms",

@@ -14,6 +14,7 @@ from control.aws.call import Call
 from control.aws.endpoint.payload import MOST_BYTES, Answering, kind_of
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.endpoint.shrink import shrink
+from control.aws.missing_endpoint import no_endpoint
 from control.aws.waiting import poll_seconds, wait_for
 from control.aws_client import AwsError, aws_errors
 from control.client import message_of, prediction_of
@@ -54,10 +55,7 @@ class Endpoint:
                 return  # who may only ask takes it for a real-time one
             raise
         if found is None:
-            raise UsageError(
-                f"there is no endpoint {self.name} in {self.account.region}: `kennel list --cost` "
-                "shows those that exist"
-            )
+            raise no_endpoint(self.account, self.name)
         status = found["EndpointStatus"]
         if status in ("Creating", "Deleting", "Failed", "OutOfService"):
             raise UsageError(f"endpoint {self.name} does not answer: its status is {status}")

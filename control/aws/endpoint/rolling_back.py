@@ -13,6 +13,7 @@ from control.aws.endpoint.plan import BOTH, serverless_cost
 from control.aws.endpoint.request import PREVIOUS, sagemaker_call, update_call
 from control.aws.endpoint.updating import expiry_of, own_tags, take_over, types_of
 from control.aws.endpoint.work import Work
+from control.aws.missing_endpoint import no_endpoint
 from control.aws.money import Cost, agree, instances
 from control.aws.scaling.applying import undo_scaling
 from control.terminal import say
@@ -48,10 +49,7 @@ def roll_back(work: Work) -> Deployed:
 def _described(work: Work) -> Described:
     current = work.follower.describe()
     if current is None:
-        raise UsageError(
-            f"there is no endpoint {work.spec.name} in {work.account.region}: "
-            "`kennel list --cost` shows those that exist"
-        )
+        raise no_endpoint(work.account, work.spec.name)
     return current
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.expiry import end_expiry_call
-from control.aws.lambdas.deploying import find_ours
 from control.aws.lambdas.function_spec import ALIAS, LAMBDA_ROLE, log_group_of
+from control.aws.lambdas.looking import find_ours
 from control.aws.lambdas.requests import on_function
 from control.aws.lambdas.role import delete_policy_call, delete_role, role_name
 from control.aws.tags import KIND, NAME, tags_of

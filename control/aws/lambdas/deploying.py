@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-from contract.errors import HostError, UsageError
+from contract.errors import HostError
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.expiry import end_expiry, expiry_call, set_expiry
 from control.aws.lambdas.archive import build_archive, sha256_of
 from control.aws.lambdas.function_spec import ALIAS, FunctionSpec
+from control.aws.lambdas.looking import DENIED, find_ours
 from control.aws.lambdas.public_url import make_url, remove_url
 from control.aws.lambdas.requests import (
     alias_call,
@@ -26,7 +27,7 @@ from control.aws.lambdas.requests import (
 from control.aws.lambdas.role import role_calls, role_name
 from control.aws.money import Cost
 from control.aws.rates import lambda_provisioned_per_hour
-from control.aws.tags import EXPIRES, NAME, VERSION, Tags, tags_of
+from control.aws.tags import EXPIRES, VERSION, Tags, tags_of
 from control.aws.waiting import poll_seconds, wait_for
 from control.aws_client import AwsError
 from control.terminal import say
@@ -34,7 +35,6 @@ from control.terminal import say
 ROLE_SECONDS = 60.0  # until all of AWS knows a role that was just made
 FUNCTION_SECONDS = 300.0
 PROVISIONED_SECONDS = 900.0
-DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 IS_THERE = frozenset({"EntityAlreadyExists", "ResourceAlreadyExistsException"})
 
 
@@ -249,17 +249,6 @@ class Deployment:
         except AwsError as error:  # who wants no schedules may not have the right to ask
             if error.code not in DENIED:
                 raise
-
-
-def find_ours(account: Account, name: str) -> Mapping[str, Any] | None:
-    """What GetFunction answers, None for no function. Raises UsageError: it is not of kennel."""
-    found = account.find(on_function(name, "GetFunction"), f"function {name}")
-    if found is not None and NAME not in tags_of(found.get("Tags")):
-        raise UsageError(
-            f"a function {name} is there that kennel did not make (it has no tag {NAME}): "
-            "give another name"
-        )
-    return found
 
 
 def costs_of(spec: FunctionSpec) -> list[Cost]:

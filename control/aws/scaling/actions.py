@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from contract.errors import UsageError
 from control.aws.account import Account
 from control.aws.call import Call, calls_json
+from control.aws.missing_endpoint import no_endpoint
 from control.aws.money import Cost, agree, instances
 from control.aws.money import as_json as costs_json
 from control.aws.scaling.applying import Scaled, apply_scaling, read_scaling, undo_scaling
@@ -120,26 +122,28 @@ def show(arguments: argparse.Namespace) -> int:
 def _state(account: Account, name: str) -> EndpointState:
     state = read_endpoint(account, name)
     if state is None:
-        raise UsageError(
-            f"there is no endpoint {name} in {account.region}: `kennel list --cost` shows those "
-            "that exist"
-        )
+        raise no_endpoint(account, name)
     return state
 
 
 def _completed(asked: Asked, state: EndpointState) -> Asked:
     """With what AWS knows. Raises UsageError: there is no such variant."""
     names = tuple(one["VariantName"] for one in state.variants)
-    if missing := [one for one in asked.variants if one not in names]:
-        raise UsageError(
-            f"endpoint {state.name} has no variant {missing[0]!r}; known: {', '.join(names)}"
-        )
+    _check_variants(asked, names)
     return replace(
         asked,
         kind=asked.kind or state.kind,
         variants=asked.variants or names,
         instance_types=state.instance_types,
     )
+
+
+def _check_variants(asked: Asked, names: Sequence[str]) -> None:
+    """Raises UsageError: a variant that there is not."""
+    if missing := [one for one in asked.variants if one not in names]:
+        raise UsageError(
+            f"endpoint {asked.name} has no variant {missing[0]!r}; known: {', '.join(names)}"
+        )
 
 
 def _calls(asked: Asked, spec: ScalingSpec) -> list[Call]:
@@ -172,13 +176,21 @@ def _costs(asked: Asked, spec: ScalingSpec) -> list[Cost]:
 
 
 def _kinds(account: Account, asked: Asked) -> dict[str, str]:
-    """Variant -> kind, of what may be scaled: the endpoint may be gone already."""
+    """Variant -> kind, of what may be scaled: the endpoint may be gone already.
+
+    Raises UsageError: nothing has this name, neither an endpoint nor what scaled one; or no such
+    variant.
+    """
     kinds = scaled_variants(account, asked.name)
-    if (state := read_endpoint(account, asked.name)) is not None:
+    state = read_endpoint(account, asked.name)
+    if state is not None:
         kinds |= {one["VariantName"]: state.kind for one in state.variants}
-    if asked.variants:
-        kinds = {name: kind for name, kind in kinds.items() if name in asked.variants}
-    return kinds
+    elif not kinds:
+        raise no_endpoint(account, asked.name)
+    found = {name: kinds[name] for name in asked.variants or kinds if name in kinds}
+    if not found:
+        _check_variants(asked, tuple(kinds))
+    return found
 
 
 def _describing(asked: Asked) -> list[Call]:
