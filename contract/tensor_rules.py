@@ -117,7 +117,8 @@ LOSS_NOT_DECREASING = RuleKind(
     parameters=(
         *_SELECT,
         _flag("use_losses_collection", True, "look at the collection `losses`, too"),
-        _count("num_steps", 10, "steps between a loss and the one that it is compared with", 1),
+        _count("num_steps", 10, "steps between a loss and the one that it is compared with;"
+               " without it a shorter job's last loss is compared with its first", 1),
         _number("diff_percent", 0.1, "percent by which it has to fall", 0),
         _number("increase_threshold_percent", 5.0, "percent by which it may rise at most", 0),
         RuleParameter(

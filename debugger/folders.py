@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from contract.errors import JobError, UsageError
 from contract.files import read_json
@@ -44,20 +45,31 @@ def check_source(source: str) -> None:
 
 def is_fine_tuned(source: str) -> bool | None:
     """Whether a job began with pretrained weights; None: its description is not there."""
-    if source.startswith(S3):
+    given = _hyperparameters(source)
+    if given is None:
         return None
-    paths = OptMl(Path(source))
-    file = paths.config_dir / "hyperparameters.json"
-    if not file.is_file():
-        return None
-    if any((paths.data_dir / name).exists() for name in ("pretrained", "model")):
+    data_dir = OptMl(Path(source)).data_dir
+    if any((data_dir / name).exists() for name in ("pretrained", "model")):
         return True
+    return unquote(str(given.get("pretrained", "true"))).lower() not in FALSE_WORDS
+
+
+def has_evaluations(source: str) -> bool:
+    """Whether a job will surely evaluate: our training does after every epoch, a script may not."""
+    given = _hyperparameters(source)
+    return given is not None and "sagemaker_program" not in given
+
+
+def _hyperparameters(source: str) -> dict[str, Any] | None:
+    """What a job was told; None: its description is not there, or damaged."""
+    file = OptMl(Path(source)).config_dir / "hyperparameters.json"
+    if source.startswith(S3) or not file.is_file():
+        return None
     try:
         given = read_json(file, JobError)
     except JobError:
         return None
-    value = given.get("pretrained", "true") if isinstance(given, dict) else "true"
-    return unquote(str(value)).lower() not in FALSE_WORDS
+    return given if isinstance(given, dict) else None
 
 
 def _places(base: Path) -> list[Path]:

@@ -13,8 +13,7 @@ from contract.rule_result import Finding, RuleResult, RuleStatus
 from contract.rules import RuleSpec
 from debugger.guard import guarded
 from debugger.own_rules import build_own_rule, check_own_rule
-from debugger.rules.initialization import PoorWeightInitialization
-from debugger.rules.rule import TensorRule, counted
+from debugger.rules.rule import JobFacts, TensorRule, counted
 from debugger.rules.table import RULE_CLASSES
 from debugger.saved import Moment, SavedTensors
 from debugger.tensors import Invoked, Rule, invoke
@@ -52,17 +51,15 @@ class Evaluation:
     _is_over: bool = False
     _folder: Path | None = None
 
-    def begin(
-        self, saved: SavedTensors, others: list[SavedTensors], fine_tuned: bool | None = None
-    ) -> None:
+    def begin(self, saved: SavedTensors, others: list[SavedTensors], facts: JobFacts) -> None:
         """Make the rule."""
         made = guarded(f"rule {self.spec.name}", lambda: _build(self.spec, saved, others))
         self._folder = Path(saved.trial.path)
         self._rule = made.value
         if made.error:
             self.fail(made.error)
-        if isinstance(self._rule, PoorWeightInitialization):
-            self._rule.fine_tuning = fine_tuned
+        if isinstance(self._rule, TensorRule):
+            self._rule.learn(facts)
 
     def at(self, moment: Moment) -> None:
         """Ask about a saved step."""

@@ -8,7 +8,7 @@ import numpy as np
 from contract.rule_result import Finding
 from contract.tensor_rules import POOR_WEIGHT_INITIALIZATION
 from debugger.rules.losses import LOSSES, Losses
-from debugger.rules.rule import TensorRule, asks_for, counted
+from debugger.rules.rule import JobFacts, TensorRule, asks_for, counted
 from debugger.saved import GRADIENT, Moment, Values, matches
 
 GRADIENTS = "gradients"
@@ -58,6 +58,10 @@ class PoorWeightInitialization(TensorRule):
         self._tested: set[str] = set()
         self._seen = 0  # steps that were early enough
         self._first: dict[str, int] = {}  # mode -> its first saved step
+
+    def learn(self, facts: JobFacts) -> None:
+        """Where the weights came from."""
+        self.fine_tuning = facts.fine_tuned
 
     def look(self, moment: Moment) -> Finding | None:
         """All three tests, the first that fails."""

@@ -1,15 +1,16 @@
 """LossNotDecreasing: the loss does not fall."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from contract.rule_result import Finding
 from contract.tensor_rules import LOSS_NOT_DECREASING
 from debugger.rules.losses import LOSSES, Point
 from debugger.rules.of_losses import OfLosses
-from debugger.rules.rule import asks_for, nothing_selected
+from debugger.rules.rule import JobFacts, asks_for, nothing_selected
 
 MODES = ("EVAL", "TRAIN", "GLOBAL")
+_Judged = tuple[float, Finding] | None  # by how much percent it rose; None: it is fine
 
 
 def reference(steps: Sequence[int], step: int, num_steps: int) -> int | None:
@@ -45,6 +46,10 @@ class LossNotDecreasing(OfLosses):
     which sentence is said. In EVAL the losses are those of evaluations (see losses.py).
     How both percentages act together is our reading.
     Source: SageMaker developer guide, loss-not-decreasing; DEBUGGER B5, B6.
+
+    A job that is too short for the default of `num_steps` is judged at its end, over its whole
+    length: its last loss against its first. Steps of training would be far enough apart, but single
+    batches differ by more than ten steps teach: of four healthy jobs three would have been ill.
     """
 
     kind = LOSS_NOT_DECREASING
@@ -52,9 +57,16 @@ class LossNotDecreasing(OfLosses):
     def start(self) -> None:
         """Nothing is judged yet."""
         super().start()
+        self._awaits_evaluations = False
+        self._is_over = False
+        self._whole: tuple[str, int] | None = None  # mode and number of losses of a short job
         self._looked: dict[tuple[str, str], int] = {}  # mode, tensor -> mode step of the last look
         self._judged: dict[tuple[str, str], int] = {}  # -> points that are behind us
         self._has_reference = False
+
+    def learn(self, facts: JobFacts) -> None:
+        """Training is not judged before the first of the evaluations that will come."""
+        self._awaits_evaluations = facts.has_evaluations
 
     def nothing_saved(self) -> str:
         """Losses."""
@@ -67,12 +79,37 @@ class LossNotDecreasing(OfLosses):
 
     def shortage(self) -> str:
         """Two losses far enough apart."""
-        if self._has_reference or not self.datapoints:
+        if self._has_reference or self._whole or not self.datapoints:
             return ""
+        if not self._is_asked_for_steps:
+            return f"no two losses of mode {self._mode()} were saved: nothing to compare"
         return (
             f"no two losses of mode {self._mode()} were saved that are {self.count('num_steps')} "
             "steps of it apart; a smaller num_steps needs fewer"
         )
+
+    def remarks(self) -> str:
+        """That the job was short."""
+        if self._whole is None:
+            return ""
+        mode, count = self._whole
+        return (
+            f"the last of {count} losses of {mode} was compared with the first: the job is too "
+            f"short for num_steps = {self.count('num_steps')}"
+        )
+
+    def finish(self) -> Finding | None:
+        """No more losses follow."""
+        self._is_over = True
+        found = super().finish()
+        if found is not None or self._has_reference or self._is_asked_for_steps:
+            return found
+        return self._judge_whole()
+
+    @property
+    def _is_asked_for_steps(self) -> bool:
+        """Whoever names a number of steps is taken at their word."""
+        return "num_steps" in self.given
 
     def _names(self, step: int) -> list[str]:
         collections = self.texts("collection_names")
@@ -82,21 +119,37 @@ class LossNotDecreasing(OfLosses):
 
     def _mode(self) -> str:
         modes = self._losses.modes()
+        if self._awaits_evaluations and not self._is_over:
+            modes = modes | {MODES[0]}
         return str(self.values["mode"] or next((one for one in MODES if one in modes), MODES[0]))
+
+    def _judge_whole(self) -> Finding | None:
+        """The last loss against the first, in the first mode that has two."""
+        for mode in (self._mode(), *(() if self.values["mode"] else MODES)):
+            series = {
+                name: points
+                for name, points in self._losses.of(mode).items()
+                if len(points) > 1 and points[-1].moment.step >= (self._begin or 0)
+            }
+            if series:
+                self._whole = mode, max(len(points) for points in series.values())
+                found = (
+                    self._compare(name, points[0], points[-1]) for name, points in series.items()
+                )
+                return _worst(found)
+        return None
 
     def _judge(self) -> Finding | None:
         mode = self._mode()
-        worst: tuple[float, Finding] | None = None
+        found: list[_Judged] = []
         for name, points in self._losses.of(mode).items():
             for position in range(self._judged.get((mode, name), 0), len(points)):
-                found = self._at(mode, name, points[: position + 1])
-                if found is not None and (worst is None or found[0] > worst[0]):
-                    worst = found
+                found.append(self._at(mode, name, points[: position + 1]))
             self._judged[mode, name] = len(points)
-        return worst[1] if worst else None
+        return _worst(found)
 
-    def _at(self, mode: str, name: str, points: list[Point]) -> tuple[float, Finding] | None:
-        """How bad the newest point is, and what is to be said; None: fine, or not its turn."""
+    def _at(self, mode: str, name: str, points: list[Point]) -> _Judged:
+        """What is wrong with the newest point; None also when it is not its turn."""
         newest, num_steps = points[-1], self.count("num_steps")
         step, last = newest.moment.mode_step, self._looked.get((mode, name))
         if newest.moment.step < (self._begin or 0):
@@ -109,7 +162,9 @@ class LossNotDecreasing(OfLosses):
             return None
         self._looked[mode, name] = step
         self._has_reference = True
-        before = points[position]
+        return self._compare(name, points[position], newest)
+
+    def _compare(self, name: str, before: Point, newest: Point) -> _Judged:
         if has_fallen(newest.value, before.value, self.number("diff_percent")):
             return None
         return rise_percent(newest.value, before.value), self._say(name, before, newest)
@@ -132,6 +187,12 @@ class LossNotDecreasing(OfLosses):
             f"it {went}",
             advice=_RISING if rise > allowed else _FLAT,
         )
+
+
+def _worst(found: Iterable[_Judged]) -> Finding | None:
+    """The first of those that rose most."""
+    bad = [one for one in found if one is not None]
+    return max(bad, key=lambda one: one[0])[1] if bad else None
 
 
 _FLAT = (

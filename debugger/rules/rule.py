@@ -6,6 +6,7 @@ So smdebug's `invoke_rule` runs them, too, and a user's own rule runs beside the
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from contract.errors import SpecError
@@ -16,6 +17,14 @@ from contract.rule_result import Finding
 from contract.rules import RuleSpec
 from debugger.saved import Moment, SavedTensors, Values, check_regex
 from debugger.tensors import EagerRule, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """What a job's own folder says of it."""
+
+    fine_tuned: bool | None = None  # None: nobody knows
+    has_evaluations: bool = False  # it surely evaluates, sooner or later
 
 
 class TensorRule(EagerRule):
@@ -40,6 +49,7 @@ class TensorRule(EagerRule):
         self.saved = _saved(base_trial)
         self.others = [_saved(one) for one in other_trials or ()]
         super().__init__(self.saved.trial, action_str, [one.trial for one in self.others] or None)
+        self.given = frozenset(given)  # the others have their defaults
         texts = {name: str(value) for name, value in given.items()}
         self.values = RuleSpec(name=self.kind.name, rule=self.kind.name, parameters=texts).values()
         self.report["RuleParameters"] = "\n".join(
@@ -66,6 +76,9 @@ class TensorRule(EagerRule):
 
     def start(self) -> None:
         """Nothing seen so far."""
+
+    def learn(self, facts: JobFacts) -> None:
+        """Called before the first step, where a job's folder is at hand."""
 
     @abstractmethod
     def look(self, moment: Moment) -> Finding | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from contract.errors import JobError, KennelError, SpecError
 from contract.rule_result import RuleResult
 from contract.rules import RuleSpec
-from debugger.folders import TensorPlace, find_tensors, is_fine_tuned
+from debugger.folders import TensorPlace, find_tensors, has_evaluations, is_fine_tuned
 from debugger.rules.evaluation import NOTHING_SAVED, OTHER_TRIALS, Evaluation, check_spec
+from debugger.rules.rule import JobFacts
 from debugger.saved import SavedTensors
 from debugger.tensors import lacking, open_trial
 
@@ -166,14 +167,16 @@ class TensorWatch:
         except JobError as error:
             log.warning("%s", error)
             return False
-        fine_tuned = is_fine_tuned(self.source)
+        facts = JobFacts(
+            fine_tuned=is_fine_tuned(self.source), has_evaluations=has_evaluations(self.source)
+        )
         for one in self._evaluations:
             try:
                 others = _others(one.spec)
             except KennelError as error:
                 one.fail(str(error))
                 continue
-            one.begin(self._saved, others, fine_tuned)
+            one.begin(self._saved, others, facts)
         return True
 
 
