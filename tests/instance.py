@@ -16,7 +16,7 @@ from typing import Any
 
 from control.aws.ec2.user_data import InstanceJob, user_data
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 JOB = "dogs-20261128-051500"
 BUCKET = "kennel-bucket"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/kennel-train:latest"

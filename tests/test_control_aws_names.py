@@ -110,5 +110,7 @@ def test_another_job_of_the_same_second_is_not_taken_for_ours(aws_here, real, he
 def test_a_job_of_which_nobody_knows_is_not_called_failed(aws_here, here, capsys):
     aws_here.fail("CreateTrainingJob", "InternalFailure", "later", status=500, times=8)
     assert main(["run", str(job_file(here)), *RUN]) == 1
-    assert "it may run all the same: `kennel run --attach runs/" in capsys.readouterr().err
+    assert (
+        "it may have been made all the same: `kennel run --attach runs/" in capsys.readouterr().err
+    )
     assert run_json(only_run(here))["status"] == "InProgress"

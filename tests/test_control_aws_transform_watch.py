@@ -40,7 +40,7 @@ def test_after_ctrl_c_the_job_goes_on_and_the_same_command_gets_its_answers(
     assert process.returncode == 130, said
     assert json.loads(document)["status"] == "InProgress"
     assert "goes on in AWS" in said
-    assert f"`kennel {' '.join(words[:2])}` looks again" in said
+    assert f"`kennel {' '.join(words[:2])}` looks on again" in said
     assert "`kennel cleanup dogs` stops it" in said
     assert len(models_of(aws)) == 1  # the job still needs it
     aws.stages("DescribeTransformJob", {"TransformJobStatus": "Completed"})

@@ -1,7 +1,7 @@
 """InstanceWatch: a job on an instance of its own, looked at until it has ended."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,7 +20,8 @@ from control.aws.ec2.instance_status import (
     state_of,
 )
 from control.aws.ec2.s3_log import S3Log
-from control.aws.job.interrupts import DetachedError, Interrupts, wish_of_person
+from control.aws.job.interrupts import Interrupts
+from control.aws.job.onlooker import Onlooker
 from control.aws.waiting import wait_for
 from control.aws_client import AwsError, aws_errors
 from control.s3 import S3Uri
@@ -52,22 +53,29 @@ class InstanceWatch:
     log: Transcript
     echo: TextIO
     interrupts: Interrupts
-    was_stopped: bool = False  # by somebody, in this session or an earlier one
+    was_stopped: InitVar[bool]  # by somebody, in an earlier session
+    onlooker: Onlooker = field(init=False)
     _lines: S3Log = field(init=False)
     _at: str = field(init=False, default="")
     _seen: InstanceState | None = field(init=False, default=None)
     _began: float = field(init=False, default=0.0)
     _fresh: list[str] = field(init=False, default_factory=list)  # lines that were not said yet
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, was_stopped: bool) -> None:
         position = _position(self.folder)
         self._lines = S3Log(self.account, self.where.join(LOG_NAME), position)
         self._began = time.monotonic()
-
-    @property
-    def look_again(self) -> str:
-        """The command that goes on where this one leaves off."""
-        return f"kennel run --attach {self.folder}"
+        self.onlooker = Onlooker(
+            what=f"the instance of job {self.job}",
+            again=f"kennel run --attach {self.folder}",
+            stopping=f"kennel run --stop {self.folder}",
+            stop=self.stop,
+            interrupts=self.interrupts,
+            echo=self.echo,
+            goes_on="goes on, and ends itself",
+            folder=self.folder,
+            was_stopped=was_stopped,
+        )
 
     def until_end(self) -> Look:
         """Wait for its end and return the last look.
@@ -75,23 +83,15 @@ class InstanceWatch:
         Raises DetachedError after Ctrl-C, HostError when it takes far longer than its limit,
         AwsError when AWS refuses; in each case the instance goes on, until it ends itself.
         """
-        while True:
-            try:
-                try:
-                    return self._wait()
-                except KeyboardInterrupt:
-                    self._heed()
-            except AwsError as error:
-                told = f"{error}; the instance goes on: `{self.look_again}`"
-                raise AwsError(told, error.code) from None
+        return self.onlooker.until_end(self._wait)
 
     def _wait(self) -> Look:
         return wait_for(
             self.look,
             lambda look: look.has_ended,
-            what=f"the instance of job {self.job}",
+            what=self.onlooker.what,
             limit_seconds=self.limit_seconds + SLACK_SECONDS,
-            look_again=self.look_again,
+            look_again=self.onlooker.again,
             on_answer=self._hear,
         )
 
@@ -114,7 +114,7 @@ class InstanceWatch:
         Returns False when all has ended already. Raises AwsError.
         """
         look = self.look()
-        self.was_stopped = True
+        self.onlooker.was_stopped = True
         if look.status.at in ("Training", "Uploading"):
             mark = self.where.join(STOP_NAME)
             parameters = {"Bucket": mark.bucket, "Key": mark.key, "Body": b"stop\n"}
@@ -156,18 +156,6 @@ class InstanceWatch:
             if self._fresh:
                 self._fresh.clear()
                 write_json(self.folder / POSITION_NAME, {LOG_NAME: self._lines.position})
-
-    def _heed(self) -> None:
-        """After Ctrl-C. Raises DetachedError."""
-        what = f"the instance of job {self.job}"
-        wish = "detach" if self.was_stopped else wish_of_person(what, self.echo)
-        if wish == "detach":
-            state = "is being stopped" if self.was_stopped else "goes on, and ends itself"
-            stop = "" if self.was_stopped else f"; `kennel run --stop {self.folder}` stops it"
-            told = f"{what} {state}: `{self.look_again}` looks on again{stop}"
-            raise DetachedError(told, self.folder)
-        if wish == "stop":
-            self.stop()
 
 
 def _position(folder: Path) -> int:

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import KennelError, SpecError, UsageError
+from contract.errors import SpecError
 from contract.job import JobResult
 from contract.metrics import read_metrics
 from contract.opt_ml import OptMl
@@ -17,9 +17,10 @@ from control.aws.call import Call
 from control.aws.ec2.instance_request import JOB_TAG, instance_job, request_for_instance
 from control.aws.ec2.instance_status import Look
 from control.aws.ec2.instance_watch import InstanceWatch
-from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import COMMERCIAL, CONSOLES
+from control.aws.job.starting import check_region, making, new_run
 from control.aws.money import Cost, instances
 from control.aws.names import stamped
 from control.aws.prices import price_per_hour
@@ -96,47 +97,26 @@ class Ec2Runner:
         """
         plan = plan or self.plan(spec)
         folder = folder or make_run_folder(self.runs, spec.name)
-        run = Run(
-            name=spec.name,
-            folder=folder,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            pid=os.getpid(),
-            hyperparameters=spec.hyperparameters,
-            channels={name: str(source) for name, source in spec.channels.items()},
-            aws=self._where(spec, plan),
-        )
-        write_run(run)  # first: whatever happens now, the job's name is known
+        where = self._where(spec, plan)
+        run = new_run(spec.name, folder, where, spec.hyperparameters, spec.channels)
         say(f"job {spec.name} in {folder}", to=self.echo)
         if spec.debug.is_on:
             say(LEFT_OUT, to=self.echo)
-        with Interrupts() as interrupts:
-            try:
-                with interrupts.held():
-                    for call in plan.calls:
-                        self.account.send(call, f"the instance of job {plan.name}")
-            except KeyboardInterrupt:
-                told = (
-                    f"the instance of job {plan.name} goes on: `kennel run --attach {folder}` "
-                    f"looks on again; `kennel run --stop {folder}` stops it"
-                )
-                raise DetachedError(told, folder) from None
-            except KennelError as error:
-                if isinstance(error, AwsError) and error.is_transient:
-                    told = f"{error}; it may run all the same: `kennel run --attach {folder}` looks"
-                    raise AwsError(told, error.code) from None
-                write_run(replace(run, status="Failed", failure_reason=str(error)))
-                raise
-            say(f"ec2:     job {plan.name} in {run.aws['region']}", to=self.echo)
-            return self._follow(run, interrupts)
+        with self._watching(run) as watch:
+            with making(run, watch.onlooker):
+                for call in plan.calls:
+                    self.account.send(call, f"the instance of job {plan.name}")
+            say(f"ec2:     job {plan.name} in {where['region']}", to=self.echo)
+            return self._follow(run, watch)
 
     def attach(self, run: Run) -> JobResult:
         """Follow the job of an earlier run again, to its end; what has ended is fetched anew.
 
         Raises as `run` does, and UsageError: it is in another region.
         """
-        self._check_region(run)
-        with Interrupts() as interrupts:
-            return self._follow(replace(run, pid=os.getpid()), interrupts)
+        check_region(run, self.account)
+        with self._watching(run) as watch:
+            return self._follow(replace(run, pid=os.getpid()), watch)
 
     def stop(self, run: Run) -> bool:
         """Ask the job to end; an instance that has not begun to train ends at once.
@@ -145,20 +125,12 @@ class Ec2Runner:
 
         Raises AwsError, UsageError.
         """
-        self._check_region(run)
-        with Transcript(run.folder / LOG_NAME) as log, Interrupts() as interrupts:
-            is_asked = self._watch(run, log, interrupts).stop()
+        check_region(run, self.account)
+        with self._watching(run) as watch:
+            is_asked = watch.stop()
         if is_asked:
             write_run(replace(run, aws={**run.aws, "was_stopped": True}))
         return is_asked
-
-    def _check_region(self, run: Run) -> None:
-        region = run.aws["region"]
-        if region != self.account.region:
-            raise UsageError(
-                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
-                f"set AWS_REGION={region}"
-            )
 
     def _where(self, spec: JobSpec, plan: InstancePlan) -> dict[str, Any]:
         return {
@@ -172,31 +144,32 @@ class Ec2Runner:
             "limit_seconds": plan.limit_seconds,
         }
 
-    def _watch(self, run: Run, log: Transcript, interrupts: Interrupts) -> InstanceWatch:
-        return InstanceWatch(
-            account=self.account,
-            job=run.aws["job"],
-            where=S3Uri.parse(run.aws["output"]),
-            limit_seconds=float(run.aws["limit_seconds"]),
-            folder=run.folder,
-            log=log,
-            echo=self.echo,
-            interrupts=interrupts,
-            was_stopped=bool(run.aws.get("was_stopped")),
-        )
+    @contextmanager
+    def _watching(self, run: Run) -> Iterator[InstanceWatch]:
+        with Interrupts() as interrupts, Transcript(run.folder / LOG_NAME) as log:
+            yield InstanceWatch(
+                account=self.account,
+                job=run.aws["job"],
+                where=S3Uri.parse(run.aws["output"]),
+                limit_seconds=float(run.aws["limit_seconds"]),
+                folder=run.folder,
+                log=log,
+                echo=self.echo,
+                interrupts=interrupts,
+                was_stopped=bool(run.aws.get("was_stopped")),
+            )
 
-    def _follow(self, run: Run, interrupts: Interrupts) -> JobResult:
+    def _follow(self, run: Run, watch: InstanceWatch) -> JobResult:
         if run.status == "InProgress":
             write_run(run)
-        with Transcript(run.folder / LOG_NAME) as log:
-            watch = self._watch(run, log, interrupts)
-            try:
-                look = watch.until_end()
-            finally:
-                if watch.was_stopped and not run.aws.get("was_stopped"):
-                    run = replace(run, aws={**run.aws, "was_stopped": True})
-                    write_run(run)
-        return self._fetch(run, look, _metrics_of(run.folder / LOG_NAME))
+        try:
+            look = watch.until_end()
+        finally:
+            if watch.onlooker.was_stopped and not run.aws.get("was_stopped"):
+                run = replace(run, aws={**run.aws, "was_stopped": True})
+                write_run(run)
+        with watch.onlooker.fetching():
+            return self._fetch(run, look, _metrics_of(run.folder / LOG_NAME))
 
     def _fetch(self, run: Run, look: Look, metrics: Mapping[str, float]) -> JobResult:
         """Its outputs. run.json says first how it ended: what fails here can be done again."""

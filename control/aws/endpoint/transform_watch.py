@@ -7,7 +7,8 @@ from typing import Any, TextIO
 from control.aws.account import Account, is_missing
 from control.aws.call import Call
 from control.aws.endpoint.transform_count import AnswerCount
-from control.aws.job.interrupts import DetachedError, Interrupts, wish_of_person
+from control.aws.job.interrupts import Interrupts
+from control.aws.job.onlooker import Onlooker
 from control.aws.waiting import wait_for
 from control.aws_client import AwsError
 from control.progress import Progress
@@ -69,7 +70,6 @@ class TransformWatch:
     progress: Progress
     echo: TextIO
     interrupts: Interrupts
-    was_stopped: bool = field(init=False, default=False)  # because a person wished it
     is_over_limit: bool = field(init=False, default=False)
     _state: str = field(init=False, default="")
 
@@ -79,23 +79,29 @@ class TransformWatch:
         Raises DetachedError after Ctrl-C, HostError when it takes far longer than its limit,
         AwsError when AWS refuses; in each case the job goes on.
         """
-        while True:
-            try:
-                return wait_for(
-                    self._describe,
-                    lambda found: found["TransformJobStatus"] in ENDED,
-                    what=f"transform job {self.name}",
-                    limit_seconds=self.max_run_seconds + SLACK_SECONDS,
-                    look_again=self.again,
-                    on_answer=self._hear,
-                )
-            except KeyboardInterrupt:
-                self._heed()
-            except AwsError as error:
-                told = f"{error}; the job goes on in AWS: `{self.again}`"
-                raise AwsError(told, error.code) from None
-            finally:
-                self.progress.clear()
+        onlooker = Onlooker(
+            what=f"transform job {self.name}",
+            again=self.again,
+            stopping=self.stop,
+            stop=self._stop,
+            interrupts=self.interrupts,
+            echo=self.echo,
+            goes_on="goes on in AWS, and is billed",
+        )
+        return onlooker.until_end(self._wait)
+
+    def _wait(self) -> Description:
+        try:
+            return wait_for(
+                self._describe,
+                lambda found: found["TransformJobStatus"] in ENDED,
+                what=f"transform job {self.name}",
+                limit_seconds=self.max_run_seconds + SLACK_SECONDS,
+                look_again=self.again,
+                on_answer=self._hear,
+            )
+        finally:
+            self.progress.clear()
 
     def _describe(self) -> Description:
         return self.account.send(describe_transform_job(self.name), f"transform job {self.name}")
@@ -119,18 +125,9 @@ class TransformWatch:
                 )
                 stop_transform_job(self.account, self.name)
 
-    def _heed(self) -> None:
-        """After Ctrl-C. Raises DetachedError."""
-        what = f"transform job {self.name}"
-        wish = "detach" if self.was_stopped else wish_of_person(what, self.echo)
-        if wish == "detach":
-            state = "is being stopped" if self.was_stopped else "goes on in AWS, and is billed"
-            stop = "" if self.was_stopped else f"; `{self.stop}` stops it"
-            raise DetachedError(f"{what} {state}: `{self.again}` looks again{stop}")
-        if wish == "stop":
-            self.was_stopped = True
-            stop_transform_job(self.account, self.name)
-            say("stop:    asked for; answers that are there are kept", to=self.echo)
+    def _stop(self) -> None:
+        stop_transform_job(self.account, self.name)
+        say("stop:    asked for; answers that are there are kept", to=self.echo)
 
 
 def _after(found: Description) -> str:

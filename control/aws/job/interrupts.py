@@ -34,7 +34,11 @@ class DetachedError(KennelError):
 
 
 class Interrupts:
-    """While it is open, Ctrl-C raises KeyboardInterrupt, except that `held` puts it off."""
+    """While it is open, Ctrl-C raises KeyboardInterrupt, once.
+
+    `held` puts it off. After one was raised the next is put off, too, until somebody listens
+    again: what the first one leads to is finished, and no key is lost.
+    """
 
     def __init__(self) -> None:
         self._is_held = self._is_pending = False
@@ -58,24 +62,39 @@ class Interrupts:
     @contextmanager
     def held(self) -> Iterator[None]:
         """What happens inside is finished first. Raises KeyboardInterrupt afterwards."""
-        self._is_held = True
+        before, self._is_held = self._is_held, True
         try:
             yield
         finally:
-            self._is_held = False
+            self._is_held = before
+        if not before:
+            self.listen()
+
+    def listen(self) -> None:
+        """From here on Ctrl-C is heard. Raises KeyboardInterrupt: one was put off."""
+        self._is_held = False
         if self._is_pending:
-            self._is_pending = False
-            raise KeyboardInterrupt
+            self._raise()
+
+    def put_off(self) -> None:
+        """From here on Ctrl-C waits until somebody listens again."""
+        self._is_held = True
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_held:
             self._is_pending = True
         else:
-            raise KeyboardInterrupt
+            self._raise()
+
+    def _raise(self) -> None:
+        self._is_held, self._is_pending = True, False
+        raise KeyboardInterrupt
 
 
-def wish_of_person(what: str, to: TextIO) -> Wish:
+def wish_of_person(what: str, interrupts: Interrupts, to: TextIO) -> Wish:
     """What somebody who typed Ctrl-C wants; without a terminal nobody can be asked: detach.
+
+    Afterwards Ctrl-C is put off.
 
     Args:
         what: that goes on in AWS, e.g. "training job dogs-1".
@@ -83,8 +102,10 @@ def wish_of_person(what: str, to: TextIO) -> Wish:
     if not sys.stdin.isatty():
         return "detach"
     try:
+        interrupts.listen()
         say(f"\n{what}: s stops it, d lets it go on in AWS, Enter looks on [s/d/Enter] ", to=to)
         answer = sys.stdin.readline()
+        interrupts.put_off()
     except KeyboardInterrupt:  # typed again, instead of an answer
         return "detach"
     return WISHES.get(answer.strip().lower(), "go on") if answer else "detach"

@@ -2,21 +2,23 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import KennelError, UsageError
+from contract.errors import UsageError
 from contract.job import JobResult
 from contract.opt_ml import OptMl
 from control.aws.account import Account
 from control.aws.job.ending import bill_of, final_metrics, reason_of, seconds_of, status_of
 from control.aws.job.findings import findings_of, wait_for_rules
-from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.plan import TrainingPlan, plan_training
+from control.aws.job.starting import check_region, making, new_run
 from control.aws.job.watch import Description, JobWatch, describe_training_job, stop_job
 from control.aws_client import AwsError
 from control.job_spec import JobSpec
@@ -53,45 +55,24 @@ class SageMakerRunner:
         """
         plan = plan or self.plan(spec)
         folder = folder or make_run_folder(self.runs, spec.name)
-        run = Run(
-            name=spec.name,
-            folder=folder,
-            started_at=_now(),
-            pid=os.getpid(),
-            hyperparameters=spec.hyperparameters,
-            channels={name: str(source) for name, source in spec.channels.items()},
-            aws=self._where(plan.name),
-        )
-        write_run(run)  # first: whatever happens now, the job's name is known
+        where = self._where(plan.name)
+        run = new_run(spec.name, folder, where, spec.hyperparameters, spec.channels)
         say(f"job {spec.name} in {folder}", to=self.echo)
-        with Interrupts() as interrupts:
-            try:
-                with interrupts.held():
-                    self._create(plan)
-            except KeyboardInterrupt:
-                told = (
-                    f"training job {plan.name} goes on in AWS: `kennel run --attach {folder}` "
-                    f"looks on again; `kennel run --stop {folder}` stops it"
-                )
-                raise DetachedError(told, folder) from None
-            except KennelError as error:
-                if isinstance(error, AwsError) and error.is_transient:
-                    told = f"{error}; it may run all the same: `kennel run --attach {folder}` looks"
-                    raise AwsError(told, error.code) from None
-                write_run(replace(run, status="Failed", failure_reason=str(error)))
-                raise
-            say(f"aws:     training job {plan.name} in {run.aws['region']}", to=self.echo)
-            say(f"         {run.aws['console']}", to=self.echo)
-            return self._follow(run, interrupts)
+        with self._watching(run) as watch:
+            with making(run, watch.onlooker):
+                self._create(plan)
+            say(f"aws:     training job {plan.name} in {where['region']}", to=self.echo)
+            say(f"         {where['console']}", to=self.echo)
+            return self._follow(run, watch)
 
     def attach(self, run: Run) -> JobResult:
         """Follow the job of an earlier run again, to its end; what has ended is fetched anew.
 
         Raises as `run` does, and UsageError: it is in another region.
         """
-        self._check_region(run)
-        with Interrupts() as interrupts:
-            return self._follow(replace(run, pid=os.getpid()), interrupts)
+        check_region(run, self.account)
+        with self._watching(run) as watch:
+            return self._follow(replace(run, pid=os.getpid()), watch)
 
     def adopt(self, job: str) -> Run:
         """A run for a training job that another machine, or a tuning job, has started.
@@ -120,16 +101,8 @@ class SageMakerRunner:
 
         Raises AwsError; UsageError: it is in another region.
         """
-        self._check_region(run)
+        check_region(run, self.account)
         return stop_job(self.account, run.aws["job"])
-
-    def _check_region(self, run: Run) -> None:
-        region = run.aws["region"]
-        if region != self.account.region:
-            raise UsageError(
-                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
-                f"set AWS_REGION={region}"
-            )
 
     def _create(self, plan: TrainingPlan) -> None:
         """Send its calls. An answer that got lost on its way leaves a job that is there: ours."""
@@ -154,11 +127,10 @@ class SageMakerRunner:
             "console": console_link(self.account.partition, region, f"/jobs/{job}"),
         }
 
-    def _follow(self, run: Run, interrupts: Interrupts) -> JobResult:
-        if run.status == "InProgress":
-            write_run(run)
-        with Transcript(run.folder / LOG_NAME) as log:
-            watch = JobWatch(
+    @contextmanager
+    def _watching(self, run: Run) -> Iterator[JobWatch]:
+        with Interrupts() as interrupts, Transcript(run.folder / LOG_NAME) as log:
+            yield JobWatch(
                 account=self.account,
                 name=run.aws["job"],
                 folder=run.folder,
@@ -166,17 +138,15 @@ class SageMakerRunner:
                 echo=self.echo,
                 interrupts=interrupts,
             )
-            found = watch.until_end()
-            try:
-                watch.wait_for_last_lines()
-                found = wait_for_rules(self.account, found, watch.look_again, self.echo)
-            except KeyboardInterrupt:
-                told = (
-                    f"training job {watch.name} has ended, and nothing of it was fetched: "
-                    f"`{watch.look_again}` fetches it"
-                )
-                raise DetachedError(told, run.folder) from None
-        return self._fetch(run, found, {**final_metrics(found), **log.metrics})
+
+    def _follow(self, run: Run, watch: JobWatch) -> JobResult:
+        if run.status == "InProgress":
+            write_run(run)
+        found = watch.until_end()
+        with watch.onlooker.fetching():
+            watch.wait_for_last_lines()
+            found = wait_for_rules(self.account, found, watch.onlooker.again, self.echo)
+            return self._fetch(run, found, {**final_metrics(found), **watch.log.metrics})
 
     def _fetch(self, run: Run, found: Description, metrics: Mapping[str, float]) -> JobResult:
         """Its outputs. run.json says first how it ended: what fails here can be done again."""
@@ -247,10 +217,6 @@ def _channels_of(found: Mapping[str, Any]) -> dict[str, str]:
         one["ChannelName"]: str(one["DataSource"].get("S3DataSource", {}).get("S3Uri", ""))
         for one in found.get("InputDataConfig") or []
     }
-
-
-def _now() -> str:
-    return _iso(datetime.now(UTC))
 
 
 def _iso(at: datetime | None) -> str:

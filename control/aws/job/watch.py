@@ -12,8 +12,9 @@ from contract.files import read_json, write_json
 from contract.metrics import read_metrics
 from control.aws.account import Account, is_missing
 from control.aws.call import Call
-from control.aws.job.interrupts import DetachedError, Interrupts, wish_of_person
+from control.aws.job.interrupts import Interrupts
 from control.aws.job.log_tail import LogLine, LogTail
+from control.aws.job.onlooker import Onlooker
 from control.aws.waiting import poll_seconds, wait_for
 from control.aws_client import AwsError
 from control.terminal import complain, duration, say
@@ -59,20 +60,24 @@ class JobWatch:
     log: Transcript
     echo: TextIO
     interrupts: Interrupts
+    onlooker: Onlooker = field(init=False)
     _tail: LogTail = field(init=False)
     _num_hosts: int = field(init=False, default=1)
     _told: int = field(init=False, default=0)  # transitions that were said
     _message: str = field(init=False, default="")  # of the last of them
-    _is_stopping: bool = field(init=False, default=False)
     _is_deaf: bool = field(init=False, default=False)  # the log cannot be read
 
     def __post_init__(self) -> None:
         self._tail = LogTail(self.account, f"{self.name}/", seen=_position(self.folder))
-
-    @property
-    def look_again(self) -> str:
-        """The command that goes on where this one leaves off."""
-        return f"kennel run --attach {self.folder}"
+        self.onlooker = Onlooker(
+            what=f"training job {self.name}",
+            again=f"kennel run --attach {self.folder}",
+            stopping=f"kennel run --stop {self.folder}",
+            stop=self._stop,
+            interrupts=self.interrupts,
+            echo=self.echo,
+            folder=self.folder,
+        )
 
     def until_end(self) -> Description:
         """Wait for its end and return the last description.
@@ -80,15 +85,7 @@ class JobWatch:
         Raises DetachedError after Ctrl-C, HostError when it takes far longer than its limits,
         AwsError when AWS refuses; in each case the job goes on.
         """
-        while True:
-            try:
-                try:
-                    return self._wait()
-                except KeyboardInterrupt:
-                    self._heed()
-            except AwsError as error:
-                told = f"{error}; it goes on in AWS: `{self.look_again}`"
-                raise AwsError(told, error.code) from None
+        return self.onlooker.until_end(self._wait)
 
     def wait_for_last_lines(self) -> None:
         """Lines reach the log a little later than they are written, also after the job's end."""
@@ -100,9 +97,9 @@ class JobWatch:
         return wait_for(
             self._describe,
             lambda found: found["TrainingJobStatus"] in ENDED,
-            what=f"training job {self.name}",
+            what=self.onlooker.what,
             limit_seconds=LIMIT_SECONDS,
-            look_again=self.look_again,
+            look_again=self.onlooker.again,
             on_answer=self._hear,
         )
 
@@ -148,19 +145,9 @@ class JobWatch:
         """With the host's name, where several talk at the same time."""
         return f"{line.host} | {line.text}" if self._num_hosts > 1 else line.text
 
-    def _heed(self) -> None:
-        """After Ctrl-C. Raises DetachedError."""
-        what = f"training job {self.name}"
-        wish = "detach" if self._is_stopping else wish_of_person(what, self.echo)
-        if wish == "detach":
-            state = "is being stopped" if self._is_stopping else "goes on in AWS"
-            stop = "" if self._is_stopping else f"; `kennel run --stop {self.folder}` stops it"
-            told = f"{what} {state}: `{self.look_again}` looks on again{stop}"
-            raise DetachedError(told, self.folder)
-        if wish == "stop":
-            self._is_stopping = True
-            stop_job(self.account, self.name)
-            say("stop:    asked for; it has two minutes to save its network", to=self.echo)
+    def _stop(self) -> None:
+        stop_job(self.account, self.name)
+        say("stop:    asked for; it has two minutes to save its network", to=self.echo)
 
 
 def stop_job(account: Account, name: str) -> bool:

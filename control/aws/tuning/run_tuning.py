@@ -3,21 +3,22 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import HostError, KennelError, UsageError
+from contract.errors import HostError, UsageError
 from contract.files import staging
 from contract.opt_ml import OptMl
 from contract.study import Study, read_study, write_study
 from contract.tuning import TUNING_KEY, TuningSpec
 from control.aws.account import Account
-from control.aws.job.interrupts import DetachedError, Interrupts
+from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import console_link
+from control.aws.job.starting import check_region, making, new_run
 from control.aws.job.watch import describe_training_job
 from control.aws.prices import price_per_hour
 from control.aws.tuning.study_child import draw_study
@@ -61,37 +62,16 @@ class TuningRunner:
         """
         plan = plan or self.plan(tuning)
         folder = make_run_folder(self.runs, tuning.spec.name)
-        run = Run(
-            name=tuning.spec.name,
-            folder=folder,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            pid=os.getpid(),
-            hyperparameters=_hyperparameters(tuning.spec),
-            channels={name: str(source) for name, source in tuning.channels.items()},
-            aws=self._where(tuning, plan),
-        )
-        write_run(run)  # first: whatever happens now, the tuning job's name is known
+        where, values = self._where(tuning, plan), _hyperparameters(tuning.spec)
+        run = new_run(tuning.spec.name, folder, where, values, tuning.channels)
         write_study(study_path(folder), Study(spec=tuning.spec))
         say(f"study {tuning.spec.name} in {folder}", to=self.echo)
-        with Interrupts() as interrupts:
-            try:
-                with interrupts.held():
-                    self._create(plan)
-            except KeyboardInterrupt:
-                told = (
-                    f"tuning job {plan.name} goes on in AWS: `{self.look_again}` looks on again; "
-                    f"`{self.look_again} --stop` stops it"
-                )
-                raise DetachedError(told, folder) from None
-            except KennelError as error:
-                if isinstance(error, AwsError) and error.is_transient:
-                    told = f"{error}; it may have been made all the same: `{self.look_again}` looks"
-                    raise AwsError(told, error.code) from None
-                write_run(replace(run, status="Failed", failure_reason=str(error)))
-                raise
-            say(f"aws:     tuning job {plan.name} in {run.aws['region']}", to=self.echo)
-            say(f"         {run.aws['console']}", to=self.echo)
-            return self._follow(run, interrupts)
+        with self._watching(run) as watch:
+            with making(run, watch.onlooker):
+                self._create(plan)
+            say(f"aws:     tuning job {plan.name} in {where['region']}", to=self.echo)
+            say(f"         {where['console']}", to=self.echo)
+            return self._follow(run, watch)
 
     def attach(self, found: StudyRun) -> StudyRun:
         """Follow the tuning job of an earlier session to its end.
@@ -100,27 +80,27 @@ class TuningRunner:
         before it had created it.
         """
         run = found.run
-        self._check_region(run)
+        check_region(run, self.account)
         name = run.aws["job"]
         if self.account.find(describe_tuning_job(name), f"tuning job {name}") is None:
             reason = f"AWS has no tuning job {name}"
             write_run(replace(run, status="Failed", failure_reason=reason))
             raise UsageError(f"{run.folder}: {reason}; the same command again makes another one")
-        with Interrupts() as interrupts:
-            return self._follow(replace(run, pid=os.getpid()), interrupts)
+        with self._watching(run) as watch:
+            return self._follow(replace(run, pid=os.getpid()), watch)
 
     def stop(self, found: StudyRun) -> None:
         """Ask AWS to stop the tuning job. Raises AwsError, UsageError."""
-        self._check_region(found.run)
-        with Interrupts() as interrupts:
-            self._watch(found.run, interrupts).stop()
+        check_region(found.run, self.account)
+        with self._watching(found.run) as watch:
+            watch.stop()
 
     def fetch_best(self, found: StudyRun) -> StudyRun:
         """The best trial's bundle, as the study's own; what else that trial left, in best-trial/.
 
         Raises UsageError: there is no best trial, or it left no bundle; AwsError, BundleError.
         """
-        self._check_region(found.run)
+        check_region(found.run, self.account)
         study, folder = found.study, found.run.folder
         best = study.best_trial if study else None
         if study is None or best is None:
@@ -156,14 +136,6 @@ class TuningRunner:
                 if any(theirs.get(name) != ours[name] for name in ours):
                     raise
 
-    def _check_region(self, run: Run) -> None:
-        region = run.aws["region"]
-        if region != self.account.region:
-            raise UsageError(
-                f"{run.folder} is in {region}, and this command asks {self.account.region}: "
-                f"set AWS_REGION={region}"
-            )
-
     def _where(self, tuning: Tuning, plan: TuningPlan) -> dict[str, Any]:
         region = self.account.region
         path = f"/hyper-tuning-jobs/{plan.name}"
@@ -179,21 +151,22 @@ class TuningRunner:
             "limit_seconds": _limit(tuning),
         }
 
-    def _watch(self, run: Run, interrupts: Interrupts) -> TuningWatch:
-        return TuningWatch(
-            account=self.account,
-            name=run.aws["job"],
-            study=read_study(study_path(run.folder)),
-            folder=run.folder,
-            echo=self.echo,
-            interrupts=interrupts,
-            look_again=self.look_again,
-            billable=dict(run.aws.get("billable") or {}),
-        )
+    @contextmanager
+    def _watching(self, run: Run) -> Iterator[TuningWatch]:
+        with Interrupts() as interrupts:
+            yield TuningWatch(
+                account=self.account,
+                name=run.aws["job"],
+                study=read_study(study_path(run.folder)),
+                folder=run.folder,
+                echo=self.echo,
+                interrupts=interrupts,
+                look_again=self.look_again,
+                billable=dict(run.aws.get("billable") or {}),
+            )
 
-    def _follow(self, run: Run, interrupts: Interrupts) -> StudyRun:
+    def _follow(self, run: Run, watch: TuningWatch) -> StudyRun:
         write_run(run)
-        watch = self._watch(run, interrupts)
         try:
             study = watch.until_end(float(run.aws["limit_seconds"]))
         finally:  # also for the session that goes on from here

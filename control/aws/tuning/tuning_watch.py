@@ -10,8 +10,9 @@ from contract.trial_line import trial_line
 from control.aws.account import Account, is_missing
 from control.aws.call import Call
 from control.aws.job.ending import final_metrics
-from control.aws.job.interrupts import DetachedError, Interrupts, wish_of_person
+from control.aws.job.interrupts import Interrupts
 from control.aws.job.log_tail import LogTail
+from control.aws.job.onlooker import Onlooker
 from control.aws.job.watch import describe_training_job
 from control.aws.tuning.epoch_rows import epoch_rows
 from control.aws.tuning.trials import (
@@ -78,10 +79,21 @@ class TuningWatch:
     interrupts: Interrupts
     look_again: str
     billable: dict[str, float]  # training job -> seconds that are charged for each of its machines
+    onlooker: Onlooker = field(init=False)
     _told: str = field(init=False, default="")
-    _is_stopping: bool = field(init=False, default=False)
     _is_deaf: bool = field(init=False, default=False)  # logs cannot be read
     _details: dict[str, Details] = field(init=False, default_factory=dict)  # of ended trials
+
+    def __post_init__(self) -> None:
+        self.onlooker = Onlooker(
+            what=f"tuning job {self.name}",
+            again=self.look_again,
+            stopping=f"{self.look_again} --stop",
+            stop=self._stop,
+            interrupts=self.interrupts,
+            echo=self.echo,
+            folder=self.folder,
+        )
 
     def until_end(self, limit_seconds: float) -> Study:
         """Wait for its end and return the study as it is then.
@@ -89,27 +101,19 @@ class TuningWatch:
         Raises DetachedError after Ctrl-C, HostError over the limit, AwsError when AWS refuses;
         in each case the tuning job goes on.
         """
-        while True:
-            try:
-                try:
-                    self._wait(limit_seconds)
-                    self._hear_late()
-                    return self.study
-                except KeyboardInterrupt:
-                    self._heed()
-            except AwsError as error:
-                told = f"{error}; the tuning job goes on in AWS: `{self.look_again}`"
-                raise AwsError(told, error.code) from None
+        return self.onlooker.until_end(lambda: self._wait(limit_seconds))
 
-    def _wait(self, limit_seconds: float) -> None:
+    def _wait(self, limit_seconds: float) -> Study:
         wait_for(
             self.look,
             lambda look: look.has_ended,
-            what=f"tuning job {self.name}",
+            what=self.onlooker.what,
             limit_seconds=limit_seconds,
             look_again=self.look_again,
             on_answer=self._hear,
         )
+        self._hear_late()
+        return self.study
 
     def look(self) -> Look:
         """What there is, and what AWS knows of trials that have ended since. Raises AwsError."""
@@ -214,16 +218,6 @@ class TuningWatch:
             after = f" after {duration(self.study.seconds)}" if self.study.seconds else ""
             say(f"aws:     {told} of {self.study.spec.num_jobs}{after}", to=self.echo)
 
-    def _heed(self) -> None:
-        """After Ctrl-C. Raises DetachedError."""
-        what = f"tuning job {self.name}"
-        wish = "detach" if self._is_stopping else wish_of_person(what, self.echo)
-        if wish == "detach":
-            state = "is being stopped" if self._is_stopping else "goes on in AWS"
-            stop = "" if self._is_stopping else f"; `{self.look_again} --stop` stops it"
-            told = f"{what} {state}: `{self.look_again}` looks on again{stop}"
-            raise DetachedError(told, self.folder)
-        if wish == "stop":
-            self._is_stopping = True
-            self.stop()
-            say("stop:    asked for; trials under way are stopped, too", to=self.echo)
+    def _stop(self) -> None:
+        self.stop()
+        say("stop:    asked for; trials under way are stopped, too", to=self.echo)
