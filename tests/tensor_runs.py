@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from debugger.rules.rule import TensorRule
+from debugger.rules.table import RULE_CLASSES
 from debugger.saved import SavedTensors
 from debugger.tensors import open_trial
 
@@ -223,6 +224,19 @@ def saved_in(folder: Path) -> SavedTensors:
     saved = SavedTensors(open_trial(str(folder)))
     saved.end()
     return saved
+
+
+def rule_over(
+    name: str,
+    folder: Path,
+    steps: Sequence[Step] | Mapping[int, Step],
+    collections: Mapping[str, Sequence[str]] | None = None,
+    /,
+    **given: object,
+) -> TensorRule:
+    """A rule over steps that smdebug's own writer wrote."""
+    write_steps(folder, steps, collections=collections or {"losses": ["^loss"]})
+    return RULE_CLASSES[name](saved_in(folder), **given)
 
 
 def hits(rule: TensorRule, steps: range | None = None) -> list[int]:
