@@ -15,6 +15,9 @@ from contract.profiler_config import ProfilerConfig
 from train.profile_place import ProfilePlace
 from train.trace_file import read_events
 
+STEPS = 5  # an epoch, of 36 pictures in batches of 8: the last is half a batch
+WITHIN = ("DataLoaderIter", "Copy", "Forward", "Backward(post-forward)", "Optimizer")
+
 
 def lay_out_profiled(
     base: Path, pictures: Path, config: ProfilerConfig | None = None, **changes: str
@@ -92,6 +95,14 @@ def ticks_of(place: ProfilePlace) -> dict[float, list[dict[str, Any]]]:
             value = json.loads(line)
             ticks.setdefault(value["Timestamp"], []).append(value)
     return ticks
+
+
+def await_ticks(place: ProfilePlace, count: int) -> None:
+    """Wait until there are so many."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(ticks_of(place)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def agent_facts(place: ProfilePlace) -> dict[str, Any]:
