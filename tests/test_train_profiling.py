@@ -1,20 +1,16 @@
-"""Whole jobs that are measured: what their files hold, read by us and by smdebug."""
+"""A whole job that is measured: what its files hold, read by us and by smdebug."""
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from hosts import lay_out_hosts, run_hosts
 from profiled import (
+    STEPS,
+    WITHIN,
     agent_facts,
     all_events,
     assert_complete,
-    await_end,
     lay_out_profiled,
     of_phase,
     place_of,
@@ -22,15 +18,13 @@ from profiled import (
     run_trace,
     ticks_of,
 )
+from profiles import EVAL, TRAIN
 from smdebug_profile import as_smdebug_reads
-from training import COUNTS, REPOSITORY, WAIT_SECONDS, failure, flags
+from training import COUNTS
 
-from contract.files import write_json
 from contract.profiler_config import DATALOADER, DETAILED, PYTHON, ProfilerConfig, Window
 
-EPOCHS, STEPS = 2, 5  # of 36 pictures in batches of 8: the last is half a batch
-WITHIN = ("DataLoaderIter", "Copy", "Forward", "Backward(post-forward)", "Optimizer")
-TRAIN, EVAL = "Step:ModeKeys.TRAIN", "Step:ModeKeys.EVAL"
+EPOCHS = 2
 WINDOWS = {
     DETAILED: Window(start_step=3, num_steps=2),
     PYTHON: Window(start_step=1, num_steps=1),
@@ -203,119 +197,3 @@ def test_the_job_is_measured_to_its_last_second_and_so_is_measuring(finetuned):
     assert facts["system_bytes"] == sum(path.stat().st_size for path in place.system_files())
     assert facts["timeline_bytes"] == sum(path.stat().st_size for path in place.closed_timelines())
     assert 0 < facts["cpu_share"] < 1
-
-
-def test_a_head_on_features_has_spans_of_its_pass(pictures, tmp_path):
-    code, output = run_profiled(lay_out_profiled(tmp_path, pictures, epochs="3"))
-    assert code == 0, output
-    place = place_of(tmp_path)
-    assert_complete(place)
-    events = all_events(place)
-    assert [event.args["split"] for event in of_phase(events, "FeaturePass")] == list(COUNTS)
-    for phase in (TRAIN, *WITHIN):
-        assert [event.step for event in of_phase(events, phase)] == list(range(3 * STEPS))
-    assert len(of_phase(events, EVAL)) == 3 + 1
-    assert of_phase(events, "DataLoaderWorker") == []
-
-
-def test_a_job_that_fails_leaves_a_whole_profile(pictures, tmp_path):
-    changes = {"unfreeze": "all", "lr": "9.9", "optimizer": "sgd", "epochs": "5"}
-    code, output = run_profiled(lay_out_profiled(tmp_path, pictures, **changes))
-    assert code == 2, output
-    assert "training diverged" in failure(tmp_path / "output")
-    assert_complete(place_of(tmp_path))
-    assert of_phase(all_events(place_of(tmp_path)), TRAIN)
-
-
-def start(base: Path) -> "subprocess.Popen[str]":
-    """The job, under way."""
-    clean = {name: text for name, text in os.environ.items() if not name.startswith("SAGEMAKER")}
-    own = {"PYTHONPATH": str(REPOSITORY), "SAGEMAKER_BASE_DIR": str(base), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "train"],
-        env={**clean, **own},
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_job_that_is_ended_leaves_a_whole_profile(pictures, tmp_path, number):
-    changes = {"epochs": "9999", "early_stopping_patience": "0"}
-    base = lay_out_profiled(tmp_path, pictures, **changes)
-    with start(base) as job:
-        assert job.stdout is not None
-        # A killed process loses its last second, so it has to have had more than one.
-        framework = place_of(base).folder / "framework"
-        while not any(path.stat().st_size for path in framework.rglob("*.tmp")):
-            assert job.stdout.readline()
-        children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
-        (agent,) = [pid for pid in children if "host_agent" in command_of(int(pid))]
-        job.send_signal(number)
-        job.communicate(timeout=WAIT_SECONDS)
-    await_end(int(agent))
-    assert_complete(place_of(base))
-    events = all_events(place_of(base))
-    assert min(ticks_of(place_of(base))) < events[0].start_us / 1e6  # before pictures are read
-    steps = of_phase(events, TRAIN)
-    assert [event.step for event in steps] == list(range(len(steps)))
-    assert len(steps) >= STEPS or number == signal.SIGKILL  # its last second may be lost
-
-
-def command_of(pid: int) -> str:
-    """The words of a process."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
-def test_several_processes_write_a_timeline_each(pictures, tmp_path):
-    (base,) = lay_out_hosts(
-        tmp_path,
-        [{name: pictures / name for name in COUNTS}],
-        processes_per_host="2",
-        unfreeze="all",
-        epochs="1",
-    )
-    config = ProfilerConfig(interval_ms=200).to_json()
-    write_json(base / "input" / "config" / "profilerconfig.json", config)
-    ((code, output),) = run_hosts([base])
-    assert code == 0, output
-    place = place_of(base)
-    assert_complete(place)
-    assert {path.name.split("_")[1] for path in place.closed_timelines()} == {
-        "0-algo-1",
-        "1-algo-1",
-    }
-    steps = of_phase(all_events(place), TRAIN)
-    assert Counter(event.step for event in steps) == dict.fromkeys(range(STEPS), 2)
-    assert len({event.args["pid"] for event in steps}) == 2
-    names = [
-        event["args"]["name"]
-        for event in run_trace(place)["traceEvents"]
-        if event["name"] == "process_name"
-    ]
-    assert {"algo-1 process 0", "algo-1 process 1", "host algo-1"} <= set(names)
-
-
-def test_a_job_that_asks_for_nothing_loads_and_leaves_nothing(pictures, tmp_path):
-    script = (
-        "import sys, threading\n"
-        "from train.main import run\n"
-        "assert run(sys.argv[1:]) == 0\n"
-        "names = ('psutil', 'smdebug', 'train.timeline', 'train.trace_file')\n"
-        "print('loaded', [name for name in names if name in sys.modules])\n"
-        "print('threads', threading.active_count())\n"
-    )
-    words = flags(pictures, tmp_path, epochs="1")
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("loaded []\nthreads 1\n")
-    assert not list(tmp_path.rglob("*profiler*"))
