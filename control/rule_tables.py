@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SpecError, UsageError
-from contract.rules import RULES, Action, RuleSpec, kind_of
+from contract.rules import FAIL, RULES, STOP, Action, RuleSpec, kind_of
 from contract.strict import nearest
 from contract.tensor_rules import NOT_FOR_PICTURES
 from control.toml_file import as_string
@@ -33,12 +33,13 @@ def rule_of(words: str) -> RuleSpec:
     given = _parameters_of("--rule", words, rest)
     actions = [one for one in given.pop("actions", "").split("+") if one]
     try:
-        return RuleSpec(
+        spec = RuleSpec(
             name=name,
             rule=kind_of(name).name,
             parameters=given,
             actions=tuple(Action.parse(one) for one in actions),
         )
+        return _in_time(spec)
     except SpecError as error:
         raise UsageError(f"--rule {words}: {error}") from None
 
@@ -86,9 +87,20 @@ def _rule(path: Path, name: str, given: Any) -> RuleSpec:
         return RuleSpec(name=name, rule=rule, parameters=parameters, source=source, actions=actions)
     _check_name(where, rule)
     try:
-        return RuleSpec(name=name, rule=rule, parameters=parameters, actions=actions)
+        return _in_time(RuleSpec(name=name, rule=rule, parameters=parameters, actions=actions))
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
+
+
+def _in_time(spec: RuleSpec) -> RuleSpec:
+    """The same rule. Raises SpecError: it shall stop the job, and is judged when that is over."""
+    over_profile = spec.kind is not None and spec.kind.scope == "profile"
+    if over_profile and any(one.name == STOP for one in spec.actions):
+        raise SpecError(
+            f'rule {spec.rule} cannot "{STOP}" a job: rules over the profile are judged when it is '
+            f'over; expected "{FAIL}" or a webhook'
+        )
+    return spec
 
 
 def _check_name(where: str, rule: str) -> None:

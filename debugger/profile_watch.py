@@ -1,4 +1,8 @@
-"""ProfileWatch: the profiler's rules over one job; again every minute while it runs."""
+"""ProfileWatch: the profiler's rules over one job; its files again every minute while it runs.
+
+What they find is said when the job is over, as AWS's report says it: shares and quantiles of a
+whole job change with every minute of it, and an action cannot be taken back.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -60,7 +64,7 @@ class ProfileWatch:
         return all((one / END_NAME).exists() for one in folders) if folders else None
 
     def poll(self) -> None:
-        """Evaluate what there is, when a minute is over and there is more than before."""
+        """Write what there is, when a minute is over and there is more than before."""
         if not self._specs or self._clock() - self._last_at < EVERY_SECONDS:
             return
         self._last_at = self._clock()
@@ -85,9 +89,8 @@ class ProfileWatch:
                 result, error = None, profile.error or NOTHING_MEASURED
             if result is None:
                 result = replace(self._results[spec.name], status="Error", details=error)
-            if not is_final and result.status != "IssuesFound":
-                result = replace(result, status="InProgress")
-            self._results[spec.name] = result
+            if is_final:
+                self._results[spec.name] = result
 
     def _read(self) -> "Profile | None":
         from debugger.profile.read import find_profiler_folders, read_profile

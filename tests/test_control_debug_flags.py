@@ -74,6 +74,7 @@ def test_a_rule_on_the_command_line(words, parameters, actions):
         ("Overfitt", "did you mean Overfit"),
         ("Overfit:patience", "expected PARAMETER=VALUE after a colon"),
         ("Overfit:patience=x", "expected a whole number"),
+        ("ProfilerReport:actions=fail+stop", "judged when it is over"),
     ],
 )
 def test_a_wrong_rule_on_the_command_line_is_refused(words, says):

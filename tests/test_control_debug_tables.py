@@ -143,6 +143,10 @@ def test_the_interval_is_picked_for_whatever_is_not_told_its_steps(debug_of, giv
         ("[rules.Overfit]\npatiense = 3\n", "no parameter 'patiense'; did you mean patience"),
         ('[rules.Overfit]\npatience = "many"\n', "patience: expected a whole number"),
         ('[rules.Overfit]\nactions = ["explode"]\n', r"rules\.Overfit\.actions: action: expected"),
+        (
+            '[rules.mine]\nrule = "BatchSize"\nactions = ["stop"]\n',
+            r"rules\.mine: rule BatchSize cannot \"stop\" a job",
+        ),
         ('[rules.MyRule]\nsource = "nowhere.py"\n', "nowhere.py cannot be read"),
         ('[rules.MyRul]\nsource = "my_rule.py"\n', "did you mean 'MyRule'"),
         ('[rules."a/b"]\nrule = "Overfit"\n', "'a/b': expected at most 64 letters"),

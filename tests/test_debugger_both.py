@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from profile_rules import samples
 from profiles import Scene
 from tensor_runs import write_steps
 
 from contract.rule_result import RuleResult
-from contract.rules import RuleSpec
+from contract.rules import Action, RuleSpec
+from debugger.ledger import Ledger
 from debugger.main import main
 from debugger.profile_watch import ProfileWatch
 
@@ -84,6 +86,33 @@ def test_while_a_job_runs_its_profile_is_judged_once_a_minute_when_there_is_more
     watch.finish()
     assert report.exists()
     assert watch.results[0].status == "NoIssuesFound"
+
+
+@pytest.mark.parametrize(
+    ("rule", "then"),
+    [("LowGPUUtilization", 95.0), ("LowGPUUtilization", 0.0), ("ProfilerReport", 0.0)],
+)
+def test_what_a_profile_looks_like_meanwhile_is_no_finding_and_nothing_acts_on_it(
+    tmp_path, rule, then
+):
+    """A GPU that is idle for the first minute, and busy (or not) for an hour."""
+    now, profiler = [0.0], tmp_path / "output/profiler"
+    fails = RuleSpec(name="mine", rule=rule, actions=(Action(name="fail"),))
+    watch = ProfileWatch(tmp_path, [fails], tmp_path / "out", clock=lambda: now[0])
+    events = []
+    ledger = Ledger(tmp_path / "out", [fails], events.append)
+    for minutes in (1, 60):
+        samples(profiler, [0.0] * 120 + [then] * 120 * (minutes - 1), [20.0] * 120 * minutes)
+        now[0] += 60
+        watch.poll()
+        ledger.tell(watch.results[0])
+    (report,) = (tmp_path / "out").rglob("LowGPUUtilization.json")
+    assert "gpu0" in report.read_text()  # it was looked at
+    assert (watch.results[0].status, events) == ("InProgress", [])
+    watch.finish()
+    ledger.tell(watch.results[0], is_final=True)
+    fired = ["result", "action"] if then == 0.0 else ["result"]
+    assert [one["event"] for one in events] == fired
 
 
 def test_the_profile_and_the_page_of_a_job_are_one_command_each(job, tmp_path, capsys):
