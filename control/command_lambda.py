@@ -7,7 +7,7 @@ from typing import Any, TextIO
 from contract.errors import RequestError, UsageError
 from control.aws.account import Account
 from control.aws.call import calls_json
-from control.aws.lambdas.deleting import Deleted, delete, delete_calls
+from control.aws.lambdas.deleting import Deleted, delete, delete_calls, standing
 from control.aws.lambdas.deploying import Deployed, Deployment, costs_of
 from control.aws.lambdas.events import DOORS, event_for
 from control.aws.lambdas.function_spec import (
@@ -21,7 +21,7 @@ from control.aws.lambdas.here import invoke_here
 from control.aws.lambdas.invoking import Invoked, invoke, invoke_call
 from control.aws.lambdas.looking import check_endpoint
 from control.aws.lambdas.requests import first_calls
-from control.aws.money import agree, as_json
+from control.aws.money import agree, as_json, confirm
 from control.client import read_picture
 from control.command_predict import DEFAULT_URL, prediction_text
 from control.lambda_flags import add_lambda_arguments, again, check_flags
@@ -147,7 +147,18 @@ def _delete(arguments: argparse.Namespace) -> int:
         say_json(calls_json(delete_calls(name)))
         return 0
     account = Account()
-    done = delete(account, name, with_role=arguments.with_role or _wants_role_gone(arguments))
+    found, echo = standing(account, name), _echo(arguments)
+    going = [*found.words, *([f"role {found.role} if nothing uses it"] * arguments.with_role)]
+    if going:
+        say(f"delete:  {name} in {account.region}: {', '.join(going)}", to=echo)
+        confirm(
+            is_yes=arguments.yes,
+            because=f"{', '.join(going)} would go",
+            otherwise="nothing was deleted from AWS",
+            to=echo,
+        )
+    is_role_unwanted = arguments.with_role or _wants_role_gone(arguments)
+    done = delete(account, name, found, with_role=is_role_unwanted)
     if arguments.output == "json":
         role = {"name": done.role, "is_gone": done.is_role_gone, "why": done.why_role_stays}
         say_json({"name": name, "gone": list(done.gone), "role": role})

@@ -14,6 +14,7 @@ from control.aws.endpoint.model_store import ModelStore, StoredModel
 from control.aws.endpoint.multi_spec import model_name, source_of, target_of
 from control.aws.endpoint.publish import publications, publish
 from control.aws.missing_endpoint import no_endpoint
+from control.aws.money import confirm
 from control.parser import Command, Parser, add_output_format
 from control.s3 import S3Uri
 from control.terminal import say, say_json, table
@@ -86,7 +87,16 @@ def _remove(arguments: argparse.Namespace, place: Place, store: ModelStore, _: A
     name = model_name(arguments.name)
     if arguments.show:
         return _show(store.removal(name))
-    found = store.remove(name)
+    found, echo = store.known(name), sys.stderr if arguments.output == "json" else sys.stdout
+    origin = f", from {found.source}" if found.source else ""
+    say(f"model:   {store.uri(name)}, {found.num_bytes:,} bytes{origin}", to=echo)
+    confirm(
+        is_yes=arguments.yes,
+        because=f"model {name} would go",
+        otherwise="nothing was removed",
+        to=echo,
+    )
+    store.remove(name)
     if arguments.output == "json":
         say_json({**_told(found, store), "is_removed": True})
     else:
@@ -95,7 +105,7 @@ def _remove(arguments: argparse.Namespace, place: Place, store: ModelStore, _: A
     note = "instances that have loaded it go on answering for it until they need its room"
     if name in place.published:
         note += f"; take it out of {place.file}, or the next `kennel deploy` publishes it again"
-    say(f"note:    {note}", to=sys.stderr if arguments.output == "json" else sys.stdout)
+    say(f"note:    {note}", to=echo)
     return 0
 
 
@@ -161,6 +171,7 @@ def _add_arguments(parser: Parser) -> None:
         nargs="?",
         help="to add: a run, a bundle, a model.tar.gz, or s3://.../model.tar.gz",
     )
+    parser.add_argument("--yes", action="store_true", help="remove: do not ask")
     parser.add_argument("--show", action="store_true", help="print the request, and stop there")
     add_output_format(parser)
 
@@ -170,7 +181,8 @@ MODELS = Command(
     help="list, add or remove the models of a multi-model endpoint",
     description=(
         "A model is an archive below the endpoint's prefix in S3; the endpoint itself stays as it\n"
-        "is. A name is never given to another model: instances would go on with the old one."
+        "is. A name is never given to another model: instances would go on with the old one.\n"
+        "remove asks first."
     ),
     examples=(
         "kennel models dogs-multi",

@@ -75,7 +75,9 @@ def add_lambda_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--with-role", action="store_true", help="delete: its role, too, if nothing else uses it"
     )
-    parser.add_argument("--yes", action="store_true", help="agree to what it costs")
+    parser.add_argument(
+        "--yes", action="store_true", help="agree to what it costs, or to what delete removes"
+    )
     parser.add_argument(
         "--show", action="store_true", help="print the requests to AWS, and stop there"
     )

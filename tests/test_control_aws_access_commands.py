@@ -132,7 +132,7 @@ def test_models_of_many(aws_here, here):
     for where in (file, "multi"):
         fine(gate, "models", where, "list")
     fine(gate, "models", "multi", "add", "dogs/v2", "s3://models/multi/dogs/v1.tar.gz")
-    fine(gate, "models", "multi", "remove", "dogs/v1")
+    fine(gate, "models", "multi", "remove", "dogs/v1", "--yes")
     assert {"SeeModels", "RemoveModelsAndData", "WritePlaces"} <= sids(gate)
 
 
@@ -162,7 +162,7 @@ def test_a_function(aws_here, here):
     more = ("--url", "--ttl-hours", 2, "--provisioned-concurrency", 2, "--yes")
     fine(gate, *DEPLOY, *more)
     fine(gate, *DEPLOY, "--memory-mb", 1024)
-    fine(gate, "lambda", "delete", "dogs")
+    fine(gate, "lambda", "delete", "dogs", "--yes")
     assert {"MakeFunctions", "ReachFunctions", "KeepFunctionsReady", "FunctionLogs"} <= sids(gate)
     assert {"ScheduleFunctionDeletion", "PassLambdaRole", "PassExpiryRole"} <= sids(gate)
 

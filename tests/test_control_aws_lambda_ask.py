@@ -2,6 +2,10 @@
 
 import base64
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ from aws_front import ACCOUNT, Aws, Refusal, Reply
 from lambda_account import make_endpoints, make_role, typed
 from lambdas import function
 from plans import check_plan, validate
-from serving import colour_bundle, picture, server
+from serving import REPOSITORY, colour_bundle, picture, server
 
 from control.aws.lambdas.invoking import measured_in
 
@@ -142,22 +146,56 @@ def test_the_function_runs_here_before_a_server_without_aws(aws_here, photo_file
 def test_a_function_is_deleted_with_its_log_and_twice_is_fine(account):
     check_plan("lambda_delete", json.loads(typed("lambda", "delete", "dogs", "--show").stdout))
     assert not account.seen
-    result = typed("lambda", "delete", "dogs")
+    result = typed("lambda", "delete", "dogs", "--yes")
     assert result.returncode == 0, result.stderr
     assert "gone are address, function, log group" in result.stdout.replace("alias live, ", "")
     assert "kennel-lambda stays: --with-role" in result.stdout
     assert account.client("lambda").list_functions()["Functions"] == []
     assert account.client("logs").describe_log_groups()["logGroups"] == []
-    again = typed("lambda", "delete", "dogs")
+    again = typed("lambda", "delete", "dogs", "--yes")
     assert again.returncode == 0, again.stderr
     assert "is not there" in again.stdout
+
+
+def test_nobody_there_to_agree_deletes_nothing(account):
+    refused = typed("lambda", "delete", "dogs")
+    assert refused.returncode == 2
+    assert "delete:  dogs in us-east-1: the function, its address, its log" in refused.stdout
+    assert "nobody is here to agree: add --yes" in refused.stderr
+    role = typed("lambda", "delete", "dogs", "--with-role", "-o", "json")
+    assert (role.returncode, role.stdout) == (2, "")
+    assert "role kennel-lambda if nothing uses it would go" in role.stderr
+    assert not any(one.operation.startswith("Delete") for one in account.seen)
+
+
+@pytest.mark.parametrize(("answer", "is_there"), [(b"n\n", True), (b"y\nn\n", False)])
+def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(account, answer, is_there):
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)
+    done = subprocess.run(
+        [sys.executable, "-m", "control", "lambda", "delete", "dogs"],
+        env=account.environment,
+        cwd=REPOSITORY,
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == (2 if is_there else 0), done.stderr
+    assert "go on? [y/N]" in done.stdout
+    assert ("nothing was deleted from AWS" in done.stderr) is is_there
+    functions = account.client("lambda").list_functions()["Functions"]
+    assert [one["FunctionName"] for one in functions] == (["dogs"] if is_there else [])
 
 
 def test_what_is_left_of_a_function_goes_when_it_is_ours(account):
     account.client("lambda").delete_function(FunctionName="dogs")
     account.client("logs").create_log_group(logGroupName="/aws/lambda/cats")
-    assert "gone are log group" in typed("lambda", "delete", "dogs").stdout
-    assert "is not there" in typed("lambda", "delete", "cats").stdout
+    assert "gone are log group" in typed("lambda", "delete", "dogs", "--yes").stdout
+    assert "is not there" in typed("lambda", "delete", "cats", "--yes").stdout
     (group,) = account.client("logs").describe_log_groups()["logGroups"]
     assert group["logGroupName"] == "/aws/lambda/cats"
 
@@ -165,10 +203,10 @@ def test_what_is_left_of_a_function_goes_when_it_is_ours(account):
 def test_a_step_that_aws_refuses_is_done_when_typed_again(account):
     denied = "User: x is not authorized to perform: logs:DeleteLogGroup on resource: y"
     account.fail("DeleteLogGroup", "AccessDeniedException", denied)
-    result = typed("lambda", "delete", "dogs")
+    result = typed("lambda", "delete", "dogs", "--yes")
     assert result.returncode == 1
     assert "logs:DeleteLogGroup" in result.stderr
-    assert "gone are log group" in typed("lambda", "delete", "dogs").stdout
+    assert "gone are log group" in typed("lambda", "delete", "dogs", "--yes").stdout
 
 
 def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws_here):
@@ -177,16 +215,16 @@ def test_a_role_goes_when_kennel_made_it_and_nobody_uses_it(aws_here):
     for name in ("dogs", "cats"):
         assert typed("lambda", "deploy", name, *words).returncode == 0
     iam = aws_here.client("iam")
-    shared = typed("lambda", "delete", "dogs", "--with-role")
+    shared = typed("lambda", "delete", "dogs", "--with-role", "--yes")
     assert "kennel-lambda stays: cats uses it" in shared.stdout
     assert iam.list_role_policies(RoleName="kennel-lambda")["PolicyNames"] == ["kennel-cats"]
-    last = typed("lambda", "delete", "cats", "--with-role")
+    last = typed("lambda", "delete", "cats", "--with-role", "--yes")
     assert "kennel-lambda is gone" in last.stdout
     assert iam.list_roles()["Roles"] == []
 
 
 def test_a_role_of_somebody_else_stays(account):
-    result = typed("lambda", "delete", "dogs", "--with-role", "-o", "json")
+    result = typed("lambda", "delete", "dogs", "--with-role", "-o", "json", "--yes")
     role = json.loads(result.stdout)["role"]
     assert role == {"name": "kennel-lambda", "is_gone": False, "why": "kennel did not make it"}
     arn = account.client("iam").get_role(RoleName="kennel-lambda")["Role"]["Arn"]
@@ -195,11 +233,11 @@ def test_a_role_of_somebody_else_stays(account):
 
 def test_provisioned_concurrency_goes_first(account):
     account.answer("DeleteProvisionedConcurrencyConfig", {})
-    result = typed("lambda", "delete", "dogs", "-o", "json")
+    result = typed("lambda", "delete", "dogs", "-o", "json", "--yes")
     assert json.loads(result.stdout)["gone"][0] == "provisioned concurrency"
 
     def refuse(_):
         raise Refusal("ResourceNotFoundException", "none", 404)
 
     account.answer("DeleteProvisionedConcurrencyConfig", refuse)
-    assert typed("lambda", "delete", "dogs").returncode == 0
+    assert typed("lambda", "delete", "dogs", "--yes").returncode == 0

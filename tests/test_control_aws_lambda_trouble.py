@@ -48,7 +48,7 @@ def test_a_function_of_somebody_else_is_left_alone(account):
         Handler="x.y",
         Code={"ZipFile": b"theirs"},
     )
-    for words in (DEPLOY, ("lambda", "delete", "dogs")):
+    for words in (DEPLOY, ("lambda", "delete", "dogs", "--yes")):
         result = done(account, *words, code=2)
         assert "kennel did not make" in result.stderr
         assert changes(account) == []

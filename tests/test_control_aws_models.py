@@ -202,7 +202,12 @@ def test_an_endpoint_knows_where_its_models_are(aws, bucket, tmp_path):
     assert aws.kennel("deploy", file_of(tmp_path, models), "--yes").returncode == 0
     found = json.loads(aws.kennel("models", "multi", "list", "-o", "json").stdout)
     assert [one["name"] for one in found] == ["dogs/v1"]
-    removed = aws.kennel("models", "multi", "remove", "dogs/v1.tar.gz")
+    refused = aws.kennel("models", "multi", "remove", "dogs/v1.tar.gz")
+    assert refused.returncode == 2
+    assert "model:   s3://models/multi/dogs/v1.tar.gz, " in refused.stdout
+    assert "model dogs/v1 would go and nobody is here to agree: add --yes" in refused.stderr
+    assert keys(bucket) == ["multi/dogs/v1.tar.gz"]
+    removed = aws.kennel("models", "multi", "remove", "dogs/v1.tar.gz", "--yes")
     assert removed.returncode == 0, removed.stderr
     assert "go on answering for it until they need its room" in removed.stdout
     assert keys(bucket) == []

@@ -90,11 +90,8 @@ class ModelStore:
             parameters={"Bucket": uri.bucket, "Key": uri.key},
         )
 
-    def remove(self, name: str) -> StoredModel:
-        """Take a model away; copies that instances have loaded go on until they need the room.
-
-        Raises UsageError: there is none of this name. AwsError.
-        """
+    def known(self, name: str) -> StoredModel:
+        """One model. Raises UsageError: there is none of this name. AwsError."""
         found = self.find(name)
         if found is None:
             names = self.names()
@@ -102,8 +99,11 @@ class ModelStore:
             known = f"known: {', '.join(names[:10])}" if names else "there is none at all"
             hint = f"did you mean {near!r}?" if near else known
             raise UsageError(f"no model {name!r} below {self.prefix}; {hint}")
-        self._account.send(self.removal(name), f"{self.uri(name)} cannot be removed")
         return found
+
+    def remove(self, name: str) -> None:
+        """Take a model away; copies that instances have loaded go on until they need the room."""
+        self._account.send(self.removal(name), f"{self.uri(name)} cannot be removed")
 
     def _listed(self) -> Iterable[tuple[str, int]]:
         """(name, bytes) of what can be a target; other objects below the prefix are none."""

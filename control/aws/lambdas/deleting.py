@@ -1,11 +1,12 @@
 """Deleting: the function with all that belongs to it; half gone already is fine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.expiry import end_expiry_call
+from control.aws.expiry import end_expiry_call, find_expiry_call
 from control.aws.lambdas.function_spec import ALIAS, LAMBDA_ROLE, log_group_of
 from control.aws.lambdas.looking import find_ours
 from control.aws.lambdas.requests import on_function
@@ -46,16 +47,46 @@ def delete_calls(name: str) -> list[Call]:
     ]
 
 
-def delete(account: Account, name: str, *, with_role: bool) -> Deleted:
-    """Raises UsageError: it is not of kennel. AwsError: a step is refused; again, it goes on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What there is of a function."""
+
+    function: Mapping[str, Any] | None  # what GetFunction answers
+    has_log: bool
+    is_ending: bool  # a schedule would delete it
+
+    @property
+    def words(self) -> list[str]:
+        """For a person; none for nothing at all."""
+        if self.function is not None:
+            return ["the function", "its address", "its log"]
+        return ["its log"] * self.has_log + ["its scheduled deletion"] * self.is_ending
+
+    @property
+    def role(self) -> str:
+        """The function's, or the usual one."""
+        found = self.function
+        return role_name(str(found["Configuration"]["Role"])) if found else LAMBDA_ROLE
+
+
+def standing(account: Account, name: str) -> Standing:
+    """Raises UsageError: it is not of kennel. AwsError."""
     found = find_ours(account, name)
-    role = role_name(str(found["Configuration"]["Role"])) if found else LAMBDA_ROLE
-    is_log_ours = found is not None or _is_log_ours(account, name)
+    if found is not None:
+        return Standing(function=found, has_log=True, is_ending=True)
+    schedule = account.find(find_expiry_call("function", name), f"function {name}")
+    has_log = _is_log_ours(account, name)
+    return Standing(function=None, has_log=has_log, is_ending=schedule is not None)
+
+
+def delete(account: Account, name: str, found: Standing, *, with_role: bool) -> Deleted:
+    """Raises AwsError: a step is refused; typed again, it goes on."""
+    role = found.role
     gone = []
     for call in delete_calls(name):
-        if call.service == "lambda" and found is None:
+        if call.service == "lambda" and found.function is None:
             continue
-        if call.operation == "DeleteLogGroup" and not is_log_ours:
+        if call.operation == "DeleteLogGroup" and not found.has_log:
             continue
         if account.find(call, f"function {name}") is not None:
             gone.append(WHAT[call.operation])
