@@ -1,39 +1,22 @@
-"""[debugger], [profiler] and [rules] of a job description: read closed, completed, laid out."""
+"""[debugger] and [profiler] of a job description: read closed, completed, laid out."""
 
 import json
 
 import pytest
+from debug_tables import collections, reader_below
 from smdebug_config import as_smdebug_reads
 
 from contract.errors import SpecError
 from contract.hook_config import READY_REGEXES, HookConfig
 from contract.opt_ml import OptMl, read_job, write_job
 from contract.profiler_config import DETAILED, ProfilerConfig, Window
-from contract.rules import Action
 from control.cli import main
-from control.job_spec import read_job_spec
 from control.tuning_file import read_tuning
-
-OWN = "class MyRule(Rule):\n    pass\n\nclass Other:\n    pass\n"
 
 
 @pytest.fixture
 def debug_of(tmp_path):
-    """What a job's tables ask for."""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").touch()
-    (tmp_path / "my_rule.py").write_text(OWN)
-
-    def read(text):
-        path = tmp_path / "job.toml"
-        path.write_text(f'[channels]\ntrain = "pictures"\n{text}')
-        return read_job_spec(path).debug
-
-    return read
-
-
-def collections(debug):
-    return {one.name: dict(one.parameters) for one in debug.hook.collections}
+    return reader_below(tmp_path)
 
 
 def test_without_the_tables_nothing_is_saved_measured_or_watched(debug_of):
@@ -156,93 +139,6 @@ def test_the_interval_is_picked_for_whatever_is_not_told_its_steps(debug_of, giv
 def test_what_cannot_be_is_refused_before_anything_starts(debug_of, text, says):
     with pytest.raises(SpecError, match=says):
         debug_of(text)
-
-
-def test_rules_bring_the_collections_that_they_need(debug_of):
-    debug = debug_of(
-        '[debugger]\ncollections = ["losses"]\n[rules.VanishingGradient]\n'
-        '[rules.DeadRelu]\ntensor_regex = ".*act_output"\n'
-    )
-    assert collections(debug) == {
-        "losses": {},
-        "gradients": {},
-        "relu_output": {"include_regex": ".*act_output"},
-    }
-    assert debug.notes == (
-        "rule VanishingGradient needs gradients: saved, too",
-        "rule DeadRelu needs relu_output: saved, too",
-    )
-
-
-def test_rules_turn_on_what_they_look_at(debug_of):
-    debug = debug_of("[rules.PoorWeightInitialization]\n[rules.CPUBottleneck]\n")
-    assert debug.profiler == ProfilerConfig()
-    assert collections(debug)["relu_input"] == {
-        "include_regex": READY_REGEXES["relu_input"],
-        "reductions": "variance",
-        "save_interval": "5",
-        "end_step": "10",
-    }, "activations are large: no more than the rule looks at"
-    assert "losses, weights, gradients, biases are saved" in debug.notes[0]
-    assert any("CPUBottleneck needs the profiler" in note for note in debug.notes)
-
-
-def test_rules_with_names_of_other_frameworks_look_for_ours(debug_of):
-    debug = debug_of("[rules.ClassImbalance]\nsamples = 10\n[rules.Confusion]\n")
-    found = collections(debug)
-    assert found["labels"] == {"include_regex": READY_REGEXES["labels"]}
-    assert found["predictions"] == {"include_regex": READY_REGEXES["predictions"]}
-    imbalance, confusion = debug.rules
-    assert imbalance.parameters == {
-        "samples": "10",
-        "labels_regex": READY_REGEXES["labels"],
-        "predictions_regex": READY_REGEXES["predictions"],
-        "argmax": "true",
-    }
-    assert confusion.parameters == {}, "it finds them by their collections"
-
-
-def test_rules_that_are_told_names_keep_them(debug_of):
-    debug = debug_of('[rules.ClassImbalance]\nlabels_regex = "mine"\n')
-    assert debug.rules[0].parameters == {"labels_regex": "mine"}
-    assert "labels" not in collections(debug)
-
-
-def test_the_first_losses_are_saved_for_the_rule_that_looks_at_them(debug_of, tmp_path):
-    debug = debug_of(
-        "[debugger]\nsave_interval = 25\n[rules.PoorWeightInitialization]\nsteps = 4\n"
-    )
-    path = tmp_path / "debughookconfig.json"
-    path.write_text(json.dumps(debug.hook.to_json()))
-    found = as_smdebug_reads(path)
-    assert found["losses"]["steps"]["TRAIN"] == [0, 1, 2, 3, 25, 50]
-    assert found["gradients"]["steps"]["TRAIN"] == [0, 25, 50]
-    assert found["relu_input"]["steps"]["TRAIN"] == [0]
-
-
-def test_a_rule_has_parameters_and_actions_beside_them(debug_of):
-    (rule,) = debug_of(
-        "[rules.Gone]\nrule = 'VanishingGradient'\nthreshold = 1e-7\n"
-        'actions = ["stop", {webhook = "https://example.org/x"}]\n'
-    ).rules
-    assert (rule.name, rule.rule, rule.values()) == (
-        "Gone",
-        "VanishingGradient",
-        {"threshold": 1e-7},
-    )
-    assert rule.actions == (
-        Action(name="stop"),
-        Action(name="webhook", url="https://example.org/x"),
-    )
-
-
-def test_a_rule_of_ones_own_is_found_beside_the_file_and_not_run(debug_of, tmp_path):
-    (tmp_path / "my_rule.py").write_text(OWN + "raise SystemExit('it was run')\n")
-    (rule,) = debug_of(
-        '[rules.MyRule]\nsource = "my_rule.py"\nlimit = 3\nnames = ["a", "b"]\n'
-    ).rules
-    assert rule.source == str(tmp_path / "my_rule.py")
-    assert rule.parameters == {"limit": "3", "names": "a,b"}
 
 
 @pytest.mark.parametrize(
