@@ -163,6 +163,13 @@ def test_a_file_fits_in_a_head(path):
             assert len(set(names) - {"self", "cls"}) <= MAX_POSITIONAL, node.name
 
 
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_files_beside_the_rooms_are_no_longer(folder):
+    sizes = {path: len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert sizes
+    assert [name_of(path) for path, lines in sizes.items() if lines > MAX_FILE_LINES] == []
+
+
 def test_only_the_boundaries_catch_everything():
     def catches_all(node, name):
         if not isinstance(node, ast.ExceptHandler) or name in MAY_CATCH_ALL:
