@@ -48,8 +48,14 @@ class AwsError(HostError):
         return self.code in TRANSIENT
 
 
-def aws_client(service: str, connections: int = 10) -> Any:
+def aws_client(
+    service: str, connections: int = 10, *, once_within_seconds: float | None = None
+) -> Any:
     """A client of e.g. `s3`, for use by as many threads as it has connections.
+
+    Args:
+        once_within_seconds: no call is sent twice, and an answer may take so long; for what is done
+            anew each time that it is asked for.
 
     Raises HostError without boto3, UsageError when what boto3 reads is incomplete.
     """
@@ -60,8 +66,12 @@ def aws_client(service: str, connections: int = 10) -> Any:
         raise HostError("AWS needs the package boto3: type `pip install boto3`") from None
     limits = Config(
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": MOST_TRIES},
+        read_timeout=once_within_seconds or READ_SECONDS,
+        retries={
+            "mode": "standard",
+            "total_max_attempts": 1 if once_within_seconds else MOST_TRIES,
+        },
+        tcp_keepalive=True,  # routers forget a connection on which nothing is said for minutes
         max_pool_connections=connections,
         user_agent_extra="kennel",
     )

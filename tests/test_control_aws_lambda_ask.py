@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from lambdas import function
 from plans import check_plan, validate
 from serving import REPOSITORY, colour_bundle, picture, server
 
-from control.aws.lambdas.invoking import measured_in
+from control.aws.account import Account
+from control.aws.lambdas.invoking import invoke, measured_in
+from control.aws_client import AwsError
 
 REPORT = (
     "START RequestId: 7 Version: $LATEST\n{}\nEND RequestId: 7\n"
@@ -68,6 +71,35 @@ def test_the_function_is_asked_by_every_door_and_its_times_are_told(
     document = json.loads(told.stdout)
     assert document["predictions"][0]["label"] == "green"
     assert (document["billed_ms"], document["init_ms"]) == (42, 350.2)
+
+
+def test_a_function_that_takes_long_runs_once_and_is_waited_for_as_long_as_it_may(account):
+    account.stages("GetFunction", {"Configuration": {"Timeout": 1}})
+    slow = {"seconds": 3.0}
+
+    def answer(_):
+        time.sleep(slow["seconds"])
+        return Reply(body=b'{"statusCode": 200, "body": "{}"}')
+
+    account.answer("Invoke", answer)
+    with pytest.raises(AwsError, match=r"Read timeout.* asked once.* its log is /aws/lambda/dogs"):
+        invoke(Account(), "dogs", {}, spare_seconds=0.5)
+    assert len(account.calls("Invoke")) == 1
+    slow["seconds"] = 2.0
+    account.stages("GetFunction", {"Configuration": {"Timeout": 5}})
+    assert invoke(Account(), "dogs", {}, spare_seconds=0.5).status == 200
+
+
+def test_a_function_that_did_not_run_is_asked_again(account, photo_file):
+    account.answer("Invoke", lambda _: Reply(body=b'{"statusCode": 200, "body": "{}"}'))
+    account.fail("Invoke", "TooManyRequestsException", "Rate Exceeded.", status=429, times=2)
+    assert invoke(Account(), "dogs", {}).status == 200
+    assert len([one for one in account.seen if one.operation == "Invoke"]) == 3
+    account.forget()
+    account.fail("Invoke", "ServiceException", "internal", status=500)
+    failed = typed("lambda", "test", "dogs", photo_file)
+    assert "ServiceException" in failed.stderr
+    assert len([one for one in account.seen if one.operation == "Invoke"]) == 1
 
 
 def test_what_the_function_refuses_is_told_in_its_words(account, tmp_path):

@@ -58,6 +58,16 @@ class Account:
             answer: dict[str, Any] = method(**call.parameters)
             return answer
 
+    def send_once(self, call: Call, doing: str, within_seconds: float) -> dict[str, Any]:
+        """As `send`, but never tried again: without an answer it may have been done all the same.
+
+        Raises AwsError, without a code also when no answer came within these seconds.
+        """
+        client = aws_client(call.service, once_within_seconds=within_seconds)
+        with aws_errors(doing):
+            answer: dict[str, Any] = _method(client, call.operation)(**call.parameters)
+            return answer
+
     def pages(self, call: Call, key: str, doing: str = "") -> Iterator[Any]:
         """The items below `key` of every page. Raises as `send` does."""
         client = self.client(call.service)

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from contract.errors import HostError, RequestError, UsageError
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.lambdas.function_spec import ALIAS
+from control.aws.lambdas.function_spec import ALIAS, log_group_of
 from control.aws.lambdas.requests import on_function
+from control.aws.waiting import poll_seconds
+from control.aws_client import AwsError, aws_errors
 
 # Lambda's last log line of an invocation, e.g. `Billed Duration: 13 ms`.
 _MEASURED = re.compile(r"((?:[A-Z]\w+ )*[A-Z]\w+): ([\d.]+) (ms|MB)")
@@ -23,6 +26,9 @@ NAMES = {
     "Memory Size": "memory_mb",
 }
 LOG_LINES = 5
+SPARE_SECONDS = 30.0  # a cold start, which does not count as the function's time, and the way
+BUSY = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
+BUSY_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +60,28 @@ def invoke_call(name: str, event: Mapping[str, Any], *, is_live: bool) -> Call:
     )
 
 
-def invoke(account: Account, name: str, event: Mapping[str, Any]) -> Invoked:
-    """The alias `live` where there is one.
+def invoke(
+    account: Account, name: str, event: Mapping[str, Any], *, spare_seconds: float = SPARE_SECONDS
+) -> Invoked:
+    """The alias `live` where there is one. It runs once, however long it takes.
+
+    Args:
+        spare_seconds: that an answer may take longer than the function itself.
 
     Raises UsageError: there is no function. AwsError, HostError: it failed.
     """
-    look = on_function(name, "GetAlias", Name=ALIAS)
-    is_live = account.find(look, f"function {name}") is not None
-    said = account.find(invoke_call(name, event, is_live=is_live), f"function {name}")
-    if said is None:
+    doing = f"function {name}"
+    found = account.find(on_function(name, "GetFunction"), doing)
+    if found is None:
         raise UsageError(
             f"there is no function {name} in {account.region}: "
             f"`kennel lambda deploy {name} --endpoint ENDPOINT` makes it"
         )
-    payload = said["Payload"].read()
+    is_live = account.find(on_function(name, "GetAlias", Name=ALIAS), doing) is not None
+    limit = float(found["Configuration"]["Timeout"]) + spare_seconds
+    said = _send(account, invoke_call(name, event, is_live=is_live), doing, limit)
+    with aws_errors(doing):
+        payload = said["Payload"].read()
     log = base64.b64decode(said.get("LogResult", "")).decode("utf-8", "replace")
     if said.get("FunctionError"):
         lines = [line.strip() for line in log.splitlines() if line.strip()]
@@ -75,6 +89,23 @@ def invoke(account: Account, name: str, event: Mapping[str, Any]) -> Invoked:
         told = " | ".join(lines[-LOG_LINES:])
         raise HostError(f"function {name} failed: {_why(payload)}; its log ends: {told or 'empty'}")
     return read_answer(payload, measured_in(log))
+
+
+def _send(account: Account, call: Call, doing: str, within_seconds: float) -> dict[str, Any]:
+    """Again only when Lambda says that it did not run, for too many run at once."""
+    for tries_left in reversed(range(BUSY_TRIES)):
+        try:
+            return account.send_once(call, doing, within_seconds)
+        except AwsError as error:
+            if error.code == "":
+                raise AwsError(
+                    f"{error}; it was asked once and may have run: its log is "
+                    f"{log_group_of(call.parameters['FunctionName'])}"
+                ) from None
+            if error.code not in BUSY or not tries_left:
+                raise
+        time.sleep(poll_seconds())
+    raise AssertionError("the last try returns or raises")
 
 
 def read_answer(payload: bytes, measured: Mapping[str, float]) -> Invoked:
