@@ -31,13 +31,20 @@ class Batch(NamedTuple):
     step_targets: Tensor  # int64 (S,): of the whole step, all processes together
 
 
-class Fetched(NamedTuple):
-    """A batch, which worker process made it, and when; clock: time.perf_counter_ns."""
+class Made(NamedTuple):
+    """Which worker process made a batch, and when; clock: time.perf_counter_ns."""
 
-    batch: Batch
     pid: int
     start_ns: int
     end_ns: int
+    cpu_ns: int  # time that the process itself had on a core
+
+
+class Fetched(NamedTuple):
+    """A batch, and how it was made."""
+
+    batch: Batch
+    made: Made
 
 
 class Loading(Protocol):
@@ -47,7 +54,7 @@ class Loading(Protocol):
         """Meanwhile a loader and its worker processes start."""
         ...
 
-    def fetched(self, pid: int, start_ns: int, end_ns: int) -> None:
+    def fetched(self, made: Made) -> None:
         """The batch that comes next was made by a worker process."""
         ...
 
@@ -163,7 +170,7 @@ class PictureBatches:
             items = iter(loader)
         for item in items:
             if isinstance(item, Fetched):
-                loading.fetched(item.pid, item.start_ns, item.end_ns)
+                loading.fetched(item.made)
                 item = item.batch
             yield item
 
@@ -191,9 +198,10 @@ class _Steps(Dataset[Batch | Fetched]):
     def __getitem__(self, step: int) -> Batch | Fetched:
         if not self.is_timed:
             return self._batch(step)
-        start_ns = time.perf_counter_ns()
+        start_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
         batch = self._batch(step)
-        return Fetched(batch, os.getpid(), start_ns, time.perf_counter_ns())
+        cpu_ns = time.process_time_ns() - cpu_ns
+        return Fetched(batch, Made(os.getpid(), start_ns, time.perf_counter_ns(), cpu_ns))
 
     def _batch(self, step: int) -> Batch:
         chosen = self._order.of_step(self._visits, step)

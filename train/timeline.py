@@ -49,6 +49,8 @@ class RunTimeline:
         self._is_closed = False
         self._step = NO_STEP  # of training: under way, or the last one
         self._num_evaluated = 0  # batches of evaluations, over all of them
+        # Of the epoch under way: what this process alone had of the cores, and in how many steps.
+        self._cpu_ns = self._num_steps = 0
         # Most spans say nothing more; one object a phase will do, as none lies within itself.
         parts = {phase: _Part(self, phase, _NO_FACTS) for phase in _WITHIN_STEPS}
         others = {phase: _Measured(self, phase, None) for phase in Phase if phase not in parts}
@@ -71,7 +73,7 @@ class RunTimeline:
         if phase is Phase.EVALUATION_STEP:
             step, self._num_evaluated = self._num_evaluated, self._num_evaluated + 1
         elif phase is Phase.EPOCH:
-            step = NO_STEP
+            facts, step = {**(facts or {}), **self._own_work()}, NO_STEP
         elif phase is Phase.LOADER_WORKER:  # by step smdebug would take an early batch for its step
             facts, step = {**(facts or {}), "batch": step}, NO_STEP
         place = _NO_FACTS
@@ -85,6 +87,7 @@ class RunTimeline:
     def steps(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
         """The same batches; each is a step, counted from `first`, with the wait for it."""
         before, self._step = self._step, first
+        cpu_ns = time.process_time_ns()
         windows = self._windows if self._windows.are_there else None
         try:
             while True:
@@ -101,12 +104,20 @@ class RunTimeline:
                     yield batch
                 finally:
                     end_ns = time.perf_counter_ns()
+                    self._num_steps += 1
                     if windows is not None:
                         windows.end_step(self._step)
                     self._end(start_ns, end_ns)
                 before, self._step = self._step, self._step + 1
         finally:
             self._windows.pause()
+            self._cpu_ns += time.process_time_ns() - cpu_ns
+
+    def _own_work(self) -> Mapping[str, Any]:
+        """Of the epoch that ends; the CPU time of a whole host is that of other programs, too."""
+        work = {"steps": self._num_steps, "steps_cpu_seconds": round(self._cpu_ns / 1e9, 6)}
+        self._cpu_ns = self._num_steps = 0
+        return work
 
     def _begin(self, start_ns: int, end_ns: int) -> None:
         """Of a step whose batch has come."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from contract.hyperparameters import Hyperparameters
-from train.batches import Batch
+from train.batches import Batch, Made
 from train.scoring import Scores
 
 
@@ -134,10 +134,11 @@ class Watch:
         """A Loading of train/batches.py."""
         return self.span(Phase.LOADER_START, **facts)
 
-    def fetched(self, pid: int, start_ns: int, end_ns: int) -> None:
+    def fetched(self, made: Made) -> None:
         """A Loading of train/batches.py."""
         if self._timeline is not None:
-            self._timeline.record(Phase.LOADER_WORKER, start_ns, end_ns, {"pid": pid})
+            facts = {"pid": made.pid, "cpu_us": made.cpu_ns // 1000}
+            self._timeline.record(Phase.LOADER_WORKER, made.start_ns, made.end_ns, facts)
 
     def records(self, step: int) -> bool:
         """Whether somebody wants to hear of this training step."""

@@ -2,10 +2,13 @@
 
 The forecast is a plain model of one step. A step waits until its batch is made. W workers make a
 batch every `load / W` seconds; meanwhile the network computes for `compute` seconds. Both need
-cores, and the host has no more than it has:
+`work` seconds of the cores, and the host has no more than it has:
 
-    step(W) = max(compute, load / W, (load + compute x cores it uses) / cores)
+    step(W) = max(compute, load / W, work / cores)
     step(0) = compute + load
+
+Our training writes down what its processes had of the cores. Where a timeline does not say, `work`
+is `load + compute x cores in use`, and that is what other programs use, too.
 """
 
 from collections.abc import Sequence
@@ -41,6 +44,8 @@ class Loading:
     starting: float  # seconds of all waits that went into the start of workers
     busy_cores: float | None  # of the host while it waits, on average
     used_cores: float | None  # ... and while it computes
+    step_cpu: float | None  # CPU seconds of the process itself in a step; None: not recorded
+    load_cpu: float | None  # ... of a worker that makes a batch
 
     @property
     def knows_workers(self) -> bool:
@@ -107,9 +112,18 @@ class Loading:
         if workers == 0:
             return compute + load
         cores = max(1, self.cores // max(1, self.processes))
-        used = (self.used_cores or 1.0) / max(1, self.processes)
-        used = min(cores, max(1.0, used))
-        return max(compute, load / workers, (load + compute * used) / cores)
+        work = self._own_work
+        if work is None:
+            used = (self.used_cores or 1.0) / max(1, self.processes)
+            work = load + compute * min(cores, max(1.0, used))
+        return max(compute, load / workers, work / cores)
+
+    @property
+    def _own_work(self) -> float | None:
+        """CPU seconds that a step and its batch take, of this job alone; None: not recorded."""
+        if self.step_cpu is None or not self.workers:  # without workers it makes them itself
+            return self.step_cpu
+        return None if self.load_cpu is None else self.step_cpu + self.load_cpu
 
     def better_workers(self) -> int:
         """The smallest number that is as good as any; the present one when none is better."""
@@ -183,7 +197,28 @@ def _loading(facts: Facts, steps: Steps) -> Loading:
         starting=_starting(facts, steps),
         busy_cores=_cores(facts, host, mean_during(cpu, waiting)),
         used_cores=_cores(facts, host, mean_during(cpu, computing)),
+        step_cpu=_step_cpu(facts, node),
+        load_cpu=_load_cpu(facts, node),
     )
+
+
+def _step_cpu(facts: Facts, node: str) -> float | None:
+    """Our training writes the sums of an epoch beside it."""
+    epochs = [facts.profile.events.arguments[one] for one in facts.index.places(EPOCH, node)]
+    steps = sum(_number(one.get("steps")) for one in epochs)
+    seconds = sum(_number(one.get("steps_cpu_seconds")) for one in epochs)
+    return seconds / steps if steps > 0 and seconds > 0 else None
+
+
+def _load_cpu(facts: Facts, node: str) -> float | None:
+    made = [facts.profile.events.arguments[one] for one in facts.index.places(LOADER_WORKER, node)]
+    seconds = [_number(one["cpu_us"]) / 1e6 for one in made if "cpu_us" in one]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def _number(value: object) -> float:
+    """Files of others may hold anything."""
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _cores(facts: Facts, host: str, percent: float | None) -> float | None:
