@@ -1,4 +1,4 @@
-"""Channel files: which names in a channel's folder are pictures, and which nobody put there."""
+"""Channel files: which names are pictures, which are files at all, and which nobody put there."""
 
 import os
 
@@ -6,6 +6,11 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".avif"}
     | {".jp2"}
 )
+ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_LISTS = (".manifest", ".json", ".jsonl", ".csv", ".lst", ".txt")
+_RECORDS = (".rec", ".recordio", ".tfrecord", ".parquet", ".npy")
+_WEIGHTS = (".pth", ".pt", ".bin", ".safetensors", ".onnx")
+FILE_ENDINGS = (*sorted(PICTURE_SUFFIXES), *ARCHIVE_ENDINGS, *_LISTS, *_RECORDS, *_WEIGHTS)
 # What file managers, unzip, Spark and mounted disks leave behind.
 _JUNK = frozenset({"__MACOSX", "_SUCCESS", "Thumbs.db", "desktop.ini", "lost+found"})
 _JUNK_FILE_ENDINGS = ("-manifest", "_$folder$")  # SageMaker's key listing; Hadoop's folder keys
@@ -14,6 +19,11 @@ _JUNK_FILE_ENDINGS = ("-manifest", "_$folder$")  # SageMaker's key listing; Hado
 def is_picture_name(name: str) -> bool:
     """True when the name says that it is a picture; the content is looked at when decoding."""
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+def is_file_name(name: str) -> bool:
+    """True when the name says that it is one file, and not a folder such as `dogs.v2`."""
+    return name.lower().endswith(FILE_ENDINGS)
 
 
 def is_hidden(name: str) -> bool:

@@ -145,7 +145,7 @@ def channels_in_aws(path: Path, written: JobFile, more: Mapping[str, Source]) ->
                 f"channel {name!r}: {source} is on this machine: type `kennel data push {source} "
                 f'{to}`, and write {name} = "{to}" under [aws.channels]'
             )
-        found[name] = source
+        found[name] = source.file_or_folder()
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contract.channel_files import is_file_name
 from contract.errors import UsageError
 from contract.limits import DEFAULT_LIMITS
 from control.aws_client import AwsError, aws_client, aws_errors
@@ -40,6 +41,13 @@ class S3Uri:
         """The same with a closing slash, so that `dogs` does not mean `dogs2/a.jpg` too."""
         closed = self.key if not self.key or self.key.endswith("/") else f"{self.key}/"
         return S3Uri(self.bucket, closed)
+
+    def file_or_folder(self) -> "S3Uri":
+        """Itself where its name is a file's; any other is a folder, `dogs.v2` too.
+
+        For requests that AWS acts on by itself, before which nobody asks S3.
+        """
+        return self if is_file_name(self.key) else self.folder()
 
     def parent(self) -> "S3Uri":
         """The folder that an object is in."""

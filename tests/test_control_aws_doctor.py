@@ -147,7 +147,7 @@ def test_an_empty_channel_and_a_bucket_that_is_not_there(account, here, capsys):
     account.client("s3").delete_object(Bucket="pictures", Key="train/cat/a.png")
     code, checks = doctor(capsys, job_file(here))
     assert code == 1
-    assert checks["data"][0]["remedy"] == "kennel data push DIR s3://pictures/train"
+    assert checks["data"][0]["remedy"] == "kennel data push DIR s3://pictures/train/"
     path = job_file(here)
     path.write_text(path.read_text().replace("s3://pictures/out", "s3://nowhere/out"))
     code, checks = doctor(capsys, path)

@@ -9,6 +9,7 @@ import pytest
 from plans import check_plan, validate
 from training_jobs import job_file
 
+from contract.channel_files import is_file_name
 from contract.errors import ChannelError, SpecError
 from contract.metrics import format_metric
 from control.aws.account import Account
@@ -122,12 +123,12 @@ def test_channels_in_aws_beat_those_of_this_machine(tmp_path):
     more = '[channels]\ntrain = "nowhere"\ntest = "s3://other/test"\n'
     spec = read_job_spec(job_file(tmp_path, more=more), in_aws=True)
     assert {name: str(one) for name, one in spec.channels.items()} == {
-        "train": "s3://kennel-test/train",
-        "test": "s3://other/test",
+        "train": "s3://kennel-test/train/",
+        "test": "s3://other/test/",
     }
     given = Overrides(channels={"train": channel_source("s3://mine/train")})
     assert read_job_spec(job_file(tmp_path), given, in_aws=True).channels["train"] == S3Uri(
-        "mine", "train"
+        "mine", "train/"
     )
 
 
@@ -260,3 +261,38 @@ def test_a_folder_never_means_its_neighbours(given, sent):
     parts = training_parts(AwsPlace(output="s3://b/o"), {"train": given}, 60)
     (channel,) = parts["InputDataConfig"]
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("s3://b/dogs", "s3://b/dogs/"),
+        ("s3://b/data.v2", "s3://b/data.v2/"),
+        ("s3://b/2026.09", "s3://b/2026.09/"),
+        ("s3://b/v1.5/train", "s3://b/v1.5/train/"),
+        ("s3://b/old.zip/", "s3://b/old.zip/"),
+        ("s3://b/dogs.v2.tar.gz", "s3://b/dogs.v2.tar.gz"),
+        ("s3://b/DOGS.ZIP", "s3://b/DOGS.ZIP"),
+        ("s3://b/train.manifest", "s3://b/train.manifest"),
+        ("s3://b", "s3://b/"),
+    ],
+)
+def test_a_dot_makes_no_file_of_a_folder(tmp_path, given, sent):
+    """Of a file's table and of the command line; of `data.v2`, `data.v20/a.jpg` would be part."""
+    overrides = Overrides(channels={"test": channel_source(given)})
+    path = job_file(tmp_path, more=f'validation = "{given}"')
+    spec = read_job_spec(path, overrides, in_aws=True)
+    request = request_for_training_job(spec, spec.aws, "dogs-1")
+    found = {
+        one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"]
+        for one in request["InputDataConfig"]
+    }
+    assert found == {"train": "s3://kennel-test/train/", "validation": sent, "test": sent}
+
+
+def test_every_archive_and_list_that_training_reads_is_a_file_by_its_name():
+    from train.archive import ARCHIVE_ENDINGS
+    from train.augmented_manifest import MANIFEST_ENDINGS
+
+    names = (*ARCHIVE_ENDINGS, *MANIFEST_ENDINGS, ".pth", ".safetensors", ".JPG")
+    assert [name for name in names if not is_file_name(f"dogs{name}")] == []

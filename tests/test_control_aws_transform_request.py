@@ -106,6 +106,8 @@ def test_our_server_takes_as_many_and_waits_as_long_as_the_job_asks_for(tmp_path
     [
         ("s3://b/photos/one.jpg", "s3://b/photos/one.jpg", "S3Prefix"),
         ("s3://b/photos/v1.2/", "s3://b/photos/v1.2/", "S3Prefix"),
+        ("s3://b/photos.v2", "s3://b/photos.v2/", "S3Prefix"),
+        ("s3://b/records.rec", "s3://b/records.rec", "S3Prefix"),
         ("s3://b", "s3://b/", "S3Prefix"),
         ("s3://b/list.manifest", "s3://b/list.manifest", "ManifestFile"),
     ],

@@ -96,6 +96,28 @@ def test_what_would_fail_the_job_is_refused_before_it_costs(aws, bucket, url, tm
     assert aws.calls("CreateTransformJob") == aws.calls("CreateModel") == []
 
 
+def test_a_folder_may_have_a_dot_and_an_object_that_is_taken_for_one_is_named(
+    aws, bucket, url, tmp_path
+):
+    put(bucket, "in.v2/a.jpg", picture("red", "JPEG"))
+    put(bucket, "in.v20/b.jpg", picture("red", "JPEG"))
+    put(bucket, "odd.xyz", picture("red", "JPEG"))
+    aws.after("CreateTransformJob", Player(aws=aws, url=url))
+    path = file_of(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace("photos/in/", "photos/odd.xyz"))
+    refused = aws.kennel("deploy", path, "--yes")
+    assert refused.returncode == 2
+    assert "s3://photos/odd.xyz is one object" in refused.stderr
+    path.write_text(text.replace("photos/in/", "photos/in.v2"))
+    done = aws.kennel("deploy", path, "--yes")
+    assert done.returncode == 0, done.stderr
+    (job,) = aws.calls("CreateTransformJob")
+    source = job["TransformInput"]["DataSource"]["S3DataSource"]
+    assert source["S3Uri"] == "s3://photos/in.v2/"
+    assert [row["picture"] for row in rows(tmp_path / "answers" / "predictions.csv")] == ["a.jpg"]
+
+
 def test_only_pictures_leaves_the_others_out(aws, bucket, url, tmp_path):
     put(bucket, "in/notes.txt", b"")
     put(bucket, "in/.hidden.jpg", b"")

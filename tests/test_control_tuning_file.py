@@ -136,8 +136,8 @@ def test_a_test_objective_needs_a_test_channel(read):
 def test_pictures_in_s3_need_none_here(read):
     tuning = read(SEARCH + AWS, in_aws=True)
     assert {name: str(uri) for name, uri in tuning.channels.items()} == {
-        "train": "s3://bucket/train",
-        "test": "s3://bucket/test",
+        "train": "s3://bucket/train/",
+        "test": "s3://bucket/test/",
     }
     assert tuning.aws.role.endswith("role/kennel")
 

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 from documented import ROOT, blocks, names_in
 
+from contract.channel_files import FILE_ENDINGS, PICTURE_SUFFIXES
 from control import aws_place
 from control.aws.ec2 import ec2_place
 from control.aws.endpoint import (
@@ -96,3 +97,9 @@ def test_the_readers_take_the_toml_of_the_pages(page, block, tmp_path):
     path = tmp_path / "page.toml"
     path.write_text(completed(block, plain, tables), encoding="utf-8")
     assert read(path)
+
+
+def test_the_endings_that_make_a_file_of_an_address_stand_on_the_page():
+    page = (ROOT / "docs" / "sagemaker.md").read_text(encoding="utf-8")
+    text = page.partition("unless its name ends as a file's")[2].partition("A slash")[0]
+    assert set(re.findall(r"`([^`]+)`", text)) == set(FILE_ENDINGS) - PICTURE_SUFFIXES

@@ -14,9 +14,8 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import IO
 
+from contract.channel_files import ARCHIVE_ENDINGS
 from contract.errors import DataError, HostError
-
-ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 _CHUNK_BYTES = 1 << 20
 _REMEDY = "if that is meant, unpack it and give the folder as the channel"

@@ -30,10 +30,18 @@ def list_objects(
     else:
         *_, total = write_plan(folder.plan, _files_of_records(transform, s3))
     if not total:
-        raise UsageError(f"{transform.input} holds nothing to answer: check the address")
+        raise UsageError(_nothing(transform, s3))
     state = State(job=job, total=total, left_out=left_out)
     folder.begin(state)
     return state
+
+
+def _nothing(transform: TransformSpec, s3: S3) -> str:
+    uri = transform.input
+    one = S3Uri(uri.bucket, uri.key.rstrip("/"))
+    if transform.is_folder and one.key and s3.exists(one):
+        return f"{one} is one object, and no name of one: rename it, or give {one.parent()}"
+    return f"{uri} holds nothing to answer: check the address"
 
 
 def folder_of(transform: TransformSpec) -> S3Uri:

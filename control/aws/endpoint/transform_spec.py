@@ -114,7 +114,7 @@ def transform_in(path: Path, table: Mapping[str, Any]) -> TransformSpec:
             )
     try:
         return TransformSpec(
-            input=_object_or_folder(S3Uri.parse(fields.s3("input"))),
+            input=S3Uri.parse(fields.s3("input")).file_or_folder(),
             output=S3Uri.parse(fields.s3("output")).folder(),
             results=_results_in(path, fields.text("results")),
             format=fields.one_of("format", FORMATS, FORMATS[0]),
@@ -143,12 +143,6 @@ def _filter_in(fields: Fields, name: str) -> str:
     if value and (not value.startswith("$") or len(value) > LONGEST_FILTER):
         raise fields.wrong(name, f"a JSONPath of at most {LONGEST_FILTER} characters, $...", value)
     return value
-
-
-def _object_or_folder(uri: S3Uri) -> S3Uri:
-    """An object where the name has a suffix; else a folder, or `dogs` would mean `dogs2/`, too."""
-    suffix = PurePosixPath(uri.key).suffix[1:]
-    return uri if suffix and not suffix.isdigit() else uri.folder()
 
 
 def _results_in(path: Path, text: str) -> str:

@@ -11,7 +11,7 @@ from control.aws.endpoint.host_image import image_of
 from control.aws.endpoint.payload import MOST_BYTES, Answering
 from control.aws_place import AwsPlace
 from control.job_spec import read_job_file
-from control.s3 import Source
+from control.s3 import S3Uri, Source
 from control.toml_file import read_toml
 from control.tuning_file import read_tuning
 
@@ -77,7 +77,7 @@ def _of_place(place: AwsPlace | None, at_once: int = 1) -> Wanted:
         machines=Counter({(place.instance_type, use): place.instance_count * at_once}),
         roles=((place.role, SAGEMAKER),),
         images=(place.image,),
-        inputs=tuple(place.channels.values()),
+        inputs=tuple(str(S3Uri.parse(uri).file_or_folder()) for uri in place.channels.values()),
         outputs=(place.output,),
     )
 
