@@ -194,7 +194,7 @@ def fetch_reduction(trial: Trial, name: str, step: int, worker: str, reduction: 
         raise HostError(f"{reduction} of {name} at step {step}: {_line(error)}") from error
 
 
-class EagerRule(Rule):
+class EagerRule(Rule):  # type: ignore[misc]  # smdebug has no types
     """A rule that asks the disk only about steps which it does not know to be there."""
 
     def make_sure_of(self, step: int) -> None:

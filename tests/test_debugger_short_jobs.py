@@ -52,9 +52,15 @@ def test_a_job_of_eleven_evaluations_is_judged_as_before(tmp_path):
 
 
 def test_a_job_of_one_epoch_is_judged_by_its_training(tmp_path):
-    rule = rule_over(RULE, tmp_path, epochs([1.0], [2.0, 3.0, 1.0]))
+    rule = rule_over(RULE, tmp_path / "long", epochs([1.0], [2.0, *[3.0] * 10, 1.0]))
     assert (hits(rule), rule.finish(), rule.shortage()) == ([], None, "")
-    assert "the last of 3 losses of TRAIN" in rule.remarks()
+    assert "the last of 12 losses of TRAIN" in rule.remarks()
+
+
+def test_a_few_batches_say_nothing(tmp_path):
+    rule = rule_over(RULE, tmp_path / "short", epochs([1.0], [2.0, 3.0, 3.0]))
+    assert (hits(rule), rule.finish(), rule.remarks()) == ([], None, "")
+    assert "no two losses of mode EVAL were saved" in rule.shortage()
 
 
 def test_a_number_of_steps_and_a_mode_that_are_asked_for_are_kept_to(tmp_path):

@@ -1,6 +1,7 @@
 """How each GPU and its host's CPU go together while training."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from debugger.profile.data import CPU, GPU, FloatArray, Series
 from debugger.profile.facts import Facts
@@ -50,7 +51,7 @@ def _correlation(facts: Facts, host: str, gpu: str, series: Series, busiest: Ser
     )
 
 
-def _percent(is_so: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> float:
+def _percent(is_so: NDArray[np.bool_]) -> float:
     return 100.0 * float(is_so.mean()) if len(is_so) else 0.0
 
 

@@ -53,7 +53,8 @@ class Phases:
             return found
         if node not in self.nodes:
             return found[:0]
-        return found[self._node_codes[found] == self.nodes.index(node)]
+        ours: Places = found[self._node_codes[found] == self.nodes.index(node)]
+        return ours
 
     def spans(self, phase: str, node: str | None = None) -> tuple[FloatArray, FloatArray]:
         """(N,) starts and (N,) ends, Unix seconds."""

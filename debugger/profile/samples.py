@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from debugger.profile.data import FloatArray, Series
 from debugger.profile.intervals import Intervals, overlap
@@ -65,7 +66,8 @@ def interval_of(times: FloatArray) -> float:
 def lengths_of(times: FloatArray) -> FloatArray:
     """Seconds before each moment that its sample speaks for: the agent measures backwards."""
     usual = interval_of(times)
-    return np.minimum(np.diff(times, prepend=times[:1] - usual), _LONGEST * usual)
+    lengths: FloatArray = np.minimum(np.diff(times, prepend=times[:1] - usual), _LONGEST * usual)
+    return lengths
 
 
 def seconds_in(times: FloatArray, intervals: Intervals) -> FloatArray:
@@ -82,14 +84,11 @@ def mean_during(series: Series | None, intervals: Intervals) -> float | None:
     return float((weights * series.values).sum() / total) if total > 0 else None
 
 
-def is_during(
-    times: FloatArray, start: float, end: float
-) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def is_during(times: FloatArray, start: float, end: float) -> NDArray[np.bool_]:
     """Which samples speak for a stretch that lies between two moments, by half or more."""
+    if len(times) < 2:
+        return (times >= start) & (times <= end)
     lengths = lengths_of(times)
     inside = np.minimum(times, end) - np.maximum(times - lengths, start)
-    return (
-        inside >= np.maximum(lengths, 1e-9) / 2
-        if len(times) > 1
-        else (times >= start) & (times <= end)
-    )
+    result: NDArray[np.bool_] = inside >= np.maximum(lengths, 1e-9) / 2
+    return result

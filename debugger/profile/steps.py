@@ -89,7 +89,7 @@ def _steps(index: Phases, node: str, phase: str) -> Steps:
         if not ours.any():
             continue
         owners, begins, finishes = owners[ours], begins[ours], finishes[ours]
-        parts[name] = np.bincount(owners, finishes - begins, len(starts))
+        parts[name] = np.bincount(owners, finishes - begins, len(starts)).astype(np.float64)
         measured[owners] = True
         np.minimum.at(first, owners, begins)
         np.maximum.at(last, owners, finishes)

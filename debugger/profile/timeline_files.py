@@ -44,7 +44,7 @@ class _Columns:
 
     def add(self, start: float, seconds: float, phase: str, node: str, event: _Event) -> None:
         """`event` gives name and arguments."""
-        name = event.get("name") or ""
+        name: str = event.get("name") or ""
         arguments = event.get("args") or {}
         self.starts.append(start)
         self.seconds.append(seconds)
@@ -60,9 +60,12 @@ class _Columns:
         if len(arguments) > 4:
             return arguments
         try:
-            return self.known.setdefault((*arguments, *arguments.values()), arguments)
+            known: Mapping[str, object] = self.known.setdefault(
+                (*arguments, *arguments.values()), arguments
+            )
         except TypeError:  # a list or an object among them
             return arguments
+        return known
 
     def events(self) -> Events:
         """In the order of their start; whatever starts together keeps its order in the files."""

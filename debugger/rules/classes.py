@@ -40,7 +40,8 @@ def shares_of(matrix: Classes) -> NDArray[np.float64]:
     Our reading: AWS's formulas mix rows and columns; rows of labels fit its removed tests.
     """
     sums = matrix.sum(axis=1, keepdims=True).astype(np.float64)
-    return matrix / np.where(sums, sums, np.nan)
+    shares: NDArray[np.float64] = matrix / np.where(sums, sums, np.nan)
+    return shares
 
 
 class ClassImbalance(TensorRule):

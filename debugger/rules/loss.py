@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from contract.rule_result import Finding
 from contract.tensor_rules import LOSS_NOT_DECREASING
-from debugger.rules.losses import LOSSES, Point
+from debugger.rules.losses import EVALUATING, LOSSES, Point
 from debugger.rules.of_losses import OfLosses
 from debugger.rules.rule import JobFacts, asks_for, nothing_selected
 
@@ -124,12 +124,12 @@ class LossNotDecreasing(OfLosses):
         return str(self.values["mode"] or next((one for one in MODES if one in modes), MODES[0]))
 
     def _judge_whole(self) -> Finding | None:
-        """The last loss against the first, in the first mode that has two."""
+        """The last loss against the first: of evaluations, or of one epoch's many batches."""
         for mode in (self._mode(), *(() if self.values["mode"] else MODES)):
             series = {
                 name: points
                 for name, points in self._losses.of(mode).items()
-                if len(points) > 1 and points[-1].moment.step >= (self._begin or 0)
+                if self._spans_a_job(mode, points)
             }
             if series:
                 self._whole = mode, max(len(points) for points in series.values())
@@ -138,6 +138,12 @@ class LossNotDecreasing(OfLosses):
                 )
                 return _worst(found)
         return None
+
+    def _spans_a_job(self, mode: str, points: list[Point]) -> bool:
+        if len(points) < 2 or points[-1].moment.step < (self._begin or 0):
+            return False
+        apart = points[-1].moment.mode_step - points[0].moment.mode_step
+        return mode in EVALUATING or apart >= self.count("num_steps")
 
     def _judge(self) -> Finding | None:
         mode = self._mode()
@@ -175,7 +181,7 @@ class LossNotDecreasing(OfLosses):
         if rise > allowed:
             went = f"rose by {rise:.3g} %, where {allowed:g} % are allowed"
         else:
-            went = f"fell by {-rise:.3g} %" if rise <= 0 else f"rose by {rise:.3g} %"
+            went = f"fell by {abs(rise):.3g} %" if rise <= 0 else f"rose by {rise:.3g} %"
             went += f" where a fall of {percent:g} % is expected"
         return self.finding(
             newest.moment,

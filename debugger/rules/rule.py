@@ -135,11 +135,16 @@ class TensorRule(EagerRule):
 
     def number(self, name: str) -> float:
         """A parameter that is a number."""
-        return _as(float, self.values[name])
+        return float(self._numeric(name))
 
     def count(self, name: str) -> int:
         """A parameter that is a whole number."""
-        return _as(int, self.values[name])
+        return int(self._numeric(name))
+
+    def _numeric(self, name: str) -> float:
+        value = self.values[name]
+        assert isinstance(value, int | float)  # as its RuleParameter says
+        return value
 
     def texts(self, name: str) -> list[str]:
         """A parameter that is a list, separated by commas."""
@@ -249,8 +254,3 @@ def others(count: int) -> str:
 
 def _saved(given: SavedTensors | Trial) -> SavedTensors:
     return given if isinstance(given, SavedTensors) else SavedTensors(given)
-
-
-def _as(kind: type, value: ParameterValue) -> Any:
-    assert value is not None
-    return kind(value)

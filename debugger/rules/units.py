@@ -35,10 +35,9 @@ def active_counts(active: Values) -> tuple[Counts, int]:
         active = active.reshape(1, 1)
     elif active.ndim == 1:
         active = active[None]
-    elif active.ndim == 3:
-        active = active.any(axis=1)
-    elif active.ndim > 3:
-        active = active.any(axis=tuple(range(2, active.ndim)))
+    elif active.ndim > 2:
+        places = (1,) if active.ndim == 3 else tuple(range(2, active.ndim))
+        active = np.logical_or.reduce(active, axis=places)
     return active.sum(axis=0).astype(np.int64), len(active)
 
 
@@ -150,7 +149,8 @@ class DeadRelu(_OfUnits):
         return self.named(step, "tensor_regex", "relu_output")
 
     def _is_active(self, label: str, values: Values) -> Values:  # noqa: ARG002
-        return values != 0
+        active: Values = values != 0
+        return active
 
     def _verb(self) -> str:
         return "were 0"

@@ -1,5 +1,6 @@
 """CPUBottleneck and IOBottleneck as AWS computes them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def replay_io_bottleneck(profile: Profile, parameters: IoBottleneck) -> Verdict:
 
 def _replay(profile: Profile, parameters: CpuBottleneck | IoBottleneck, metric: str) -> Verdict:
     snapshots = _snapshots(every_time(profile))
-    low = _count(profile, GPU, snapshots, below=parameters.gpu_threshold)
-    busy = _count(profile, metric, snapshots, above=parameters.busy_threshold)
+    low = _count(profile, GPU, snapshots, lambda values: values < parameters.gpu_threshold)
+    busy = _count(profile, metric, snapshots, lambda values: values > parameters.busy_threshold)
     is_bottleneck = (low > 0) & (busy > 0)
     aggregates, triggered, more = Aggregates(), 0, dict[str, Any]()
     seen = found = 0
@@ -59,15 +60,13 @@ def _count(
     profile: Profile,
     metric: str,
     snapshots: FloatArray,
-    *,
-    below: float | None = None,
-    above: float | None = None,
+    is_beyond: Callable[[FloatArray], NDArray[np.bool_]],
 ) -> NDArray[np.intp]:
     """How many values of a metric are beyond the limit, by snapshot."""
     counts = np.zeros(len(snapshots), dtype=np.intp)
     for _, _, series in each_series(profile, metric):
-        beyond = series.values < below if below is not None else series.values > above
-        places = np.searchsorted(snapshots, series.times[beyond], side="right") - 1
+        times = series.times[is_beyond(series.values)]
+        places = np.searchsorted(snapshots, times, side="right") - 1
         np.add.at(counts, places, 1)
     return counts
 

@@ -67,7 +67,7 @@ def summed(metrics: NodeMetrics, *names: str) -> FloatArray:
     times = np.concatenate([series.times for series in every])
     values = np.concatenate([series.values for series in every])
     _, places = np.unique(times, return_inverse=True)
-    return np.bincount(places, values)
+    return np.bincount(places, values).astype(np.float64)
 
 
 def to_micros(seconds: FloatArray) -> NDArray[np.int64]:
