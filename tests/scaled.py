@@ -31,6 +31,21 @@ def make_endpoint(aws, name="dogs", variants=("main",), **config):
     aws.forget()
 
 
+def targets_of(aws):
+    client = aws.client("application-autoscaling")
+    return client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+
+
+def policies_of(aws):
+    client = aws.client("application-autoscaling")
+    return client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+
+
+def alarms_of(aws):
+    alarms = aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return [one for one in alarms if one["AlarmName"].startswith("kennel-")]
+
+
 def spec(**changes):
     """By invocations a minute, 1 to 5."""
     usual = {"minimum": 1, "maximum": 5, "metric": "invocations_per_instance", "target": 60.0}

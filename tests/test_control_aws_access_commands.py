@@ -250,8 +250,12 @@ def test_other_names_and_other_places_are_not_allowed(aws_here, here):
 
 
 def test_the_expiry_role_may_delete_these_endpoints_and_no_others(here):
-    (statement, _) = printed(write_deployment(here))["expiry"]["policy"]["Statement"]
-    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint"
-    for name, is_allowed in (("dogs", True), ("cats", False)):
-        need = Need(action="sagemaker:DeleteEndpoint", resource=f"{arn}/{name}")
-        assert allows(statement, need, {}) is is_allowed
+    statements = printed(write_deployment(here))["expiry"]["policy"]["Statement"]
+    where = "us-east-1:123456789012"
+    for action, resource in (
+        ("sagemaker:DeleteEndpoint", f"arn:aws:sagemaker:{where}:endpoint/{{}}"),
+        ("cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{where}:alarm:kennel-{{}}-5xx.main"),
+    ):
+        for name, is_allowed in (("dogs", True), ("cats", False)):
+            need = Need(action=action, resource=resource.format(name))
+            assert any(allows(one, need, {}) for one in statements) is is_allowed

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from plans import check_plan, validate
-from scaled import make_endpoint
+from scaled import alarms_of, make_endpoint, policies_of, targets_of
 from serving import REPOSITORY, colour_bundle
 
 from contract.errors import RequestError
@@ -19,21 +19,6 @@ POLICY = ("--max", "3", "--invocations-per-instance", "600")
 
 def kennel(*words):
     return main(["scale", *map(str, words)])
-
-
-def targets_of(aws):
-    client = aws.client("application-autoscaling")
-    return client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
-
-
-def policies_of(aws):
-    client = aws.client("application-autoscaling")
-    return client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-
-
-def alarms_of(aws):
-    alarms = aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    return [one for one in alarms if one["AlarmName"].startswith("kennel-")]
 
 
 def test_apply_registers_every_variant_and_again_changes_it(aws_here, capsys):

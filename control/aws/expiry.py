@@ -5,6 +5,7 @@ guide, universal targets, one-time schedules, deletion after completion.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -12,11 +13,14 @@ from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.names import shortened
 
-Kind = Literal["endpoint", "function"]
+Kind = Literal["endpoint", "function", "alarms"]
 # What is deleted -> (its service and operation as universal targets spell them, its parameter).
+# Scaling has no schedule: AWS takes it off with the endpoint, where the role may do that.
+# Source: SageMaker developer guide, Delete endpoints configured for auto scaling.
 TARGETS: dict[Kind, tuple[str, str]] = {
     "endpoint": ("sagemaker:deleteEndpoint", "EndpointName"),
     "function": ("lambda:deleteFunction", "FunctionName"),
+    "alarms": ("cloudwatch:deleteAlarms", "AlarmNames"),
 }
 LONGEST_NAME = 64  # Source: EventBridge Scheduler API reference, CreateSchedule
 
@@ -34,23 +38,31 @@ def schedule_name(kind: Kind, name: str) -> str:
     return shortened(f"kennel-{kind}-{name}", LONGEST_NAME)
 
 
-def expiry_call(kind: Kind, name: str, at: datetime, role_arn: str) -> Call:
-    """The request that makes the schedule. `role_arn`: whom the scheduler acts as."""
+def expiry_call(
+    kind: Kind, name: str, at: datetime, role_arn: str, alarms: Sequence[str] = ()
+) -> Call:
+    """The request that makes the schedule.
+
+    Args:
+        name: of the endpoint or the function; with `alarms`, of the endpoint that they watch.
+        role_arn: whom the scheduler acts as.
+    """
     action, parameter = TARGETS[kind]
+    what = f"the alarms of endpoint {name}" if kind == "alarms" else f"the {kind} {name}"
     partition = role_arn.split(":")[1]
     return Call(
         service="scheduler",
         operation="CreateSchedule",
         parameters={
             "Name": schedule_name(kind, name),
-            "Description": f"kennel: deletes the {kind} {name}",
+            "Description": f"kennel: deletes {what}",
             "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
             "Target": {
                 "Arn": f"arn:{partition}:scheduler:::aws-sdk:{action}",
                 "RoleArn": role_arn,
-                "Input": json.dumps({parameter: name}),
+                "Input": json.dumps({parameter: list(alarms) or name}),
             },
         },
     )
@@ -87,6 +99,17 @@ def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletio
     moved = Call(service=call.service, operation="UpdateSchedule", parameters=call.parameters)
     account.send(moved, doing)
     return False
+
+
+def is_end_of_expiry(call: Call) -> bool:
+    """Whether the request removes a schedule, and makes or moves none."""
+    return call.operation == "DeleteSchedule"
+
+
+def removal_of(call: Call) -> Call:
+    """The request that removes the schedule that `call` makes, moves or removes."""
+    name = {"Name": call.parameters["Name"]}
+    return Call(service=call.service, operation="DeleteSchedule", parameters=name)
 
 
 def end_expiry(account: Account, kind: Kind, name: str) -> bool:

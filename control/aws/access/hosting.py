@@ -7,6 +7,10 @@ from control.aws.access.scope import ENDPOINT, EXPIRY, Scope
 SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
 SCALING_ROLE = f"{SCALING_SERVICE}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 TRANSFORM_LOGS = "/aws/sagemaker/TransformJobs"
+SCALING_ENDS = (
+    "application-autoscaling:DeleteScalingPolicy",
+    "application-autoscaling:DeregisterScalableTarget",
+)
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
 
 
@@ -28,9 +32,10 @@ def of_sagemaker(_: Scope) -> Condition:
 
 
 def schedules(scope: Scope) -> list[str]:
-    """The deletions of endpoints."""
+    """The deletions of endpoints, and of their alarms."""
     return [
-        scope.arn("scheduler", f"schedule/default/kennel-endpoint-{name}")
+        scope.arn("scheduler", f"schedule/default/kennel-{kind}-{name}")
+        for kind in ("endpoint", "alarms")
         for name in scope.endpoints
     ]
 
@@ -206,8 +211,7 @@ SCALING = (
         actions=(
             "application-autoscaling:RegisterScalableTarget",
             "application-autoscaling:PutScalingPolicy",
-            "application-autoscaling:DeleteScalingPolicy",
-            "application-autoscaling:DeregisterScalableTarget",
+            *SCALING_ENDS,
         ),
         resources=targets,
         condition=of_sagemaker,

@@ -7,7 +7,14 @@ from control.aws.access.administrator import our_roles
 from control.aws.access.conditions import everything, here
 from control.aws.access.functions import FUNCTION_LOGS, aliases, functions, with_alias
 from control.aws.access.grant import Grant
-from control.aws.access.hosting import ENDPOINT_LOGS, alarms, of_sagemaker, schedules, targets
+from control.aws.access.hosting import (
+    ENDPOINT_LOGS,
+    SCALING_ENDS,
+    alarms,
+    of_sagemaker,
+    schedules,
+    targets,
+)
 from control.aws.access.scope import ALL, EC2, Scope
 from control.aws.expiry import schedule_name
 
@@ -140,10 +147,7 @@ CLEANING = (
         sid="RemoveScaling",
         why="scaling goes before its endpoint",
         commands=("cleanup",),
-        actions=(
-            "application-autoscaling:DeleteScalingPolicy",
-            "application-autoscaling:DeregisterScalableTarget",
-        ),
+        actions=SCALING_ENDS,
         resources=targets,
         condition=of_sagemaker,
     ),

@@ -10,7 +10,14 @@ from typing import Any
 from control.aws.access.conditions import everything, here, listing, namespaces, through
 from control.aws.access.functions import FUNCTION_LOGS
 from control.aws.access.grant import VERSION, Grant
-from control.aws.access.hosting import ENDPOINT_LOGS, TRANSFORM_LOGS
+from control.aws.access.hosting import (
+    ENDPOINT_LOGS,
+    SCALING_ENDS,
+    TRANSFORM_LOGS,
+    alarms,
+    of_sagemaker,
+    targets,
+)
 from control.aws.access.jobs import JOB_LOGS, granted_to_aws, key_arns
 from control.aws.access.scope import EC2, ENDPOINT, EXPIRY, LAMBDA, TRAINING, Places, Scope
 
@@ -248,6 +255,20 @@ _EXPIRY = Role(
             why="an endpoint whose time is over",
             actions=("sagemaker:DeleteEndpoint",),
             resources=lambda scope: scope.made("endpoint", scope.endpoints),
+        ),
+        # Source: SageMaker developer guide, Delete endpoints configured for auto scaling.
+        Grant(
+            sid="TakeScalingOff",
+            why="AWS takes scaling off with an endpoint, for whoever may do so, or keeps both",
+            actions=SCALING_ENDS,
+            resources=lambda scope: targets(scope) if scope.endpoints else (),
+            condition=of_sagemaker,
+        ),
+        Grant(
+            sid="DeleteAlarms",
+            why="its alarms, those of its scaling among them",
+            actions=("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms"),
+            resources=alarms,
         ),
         Grant(
             sid="DeleteFunctions",

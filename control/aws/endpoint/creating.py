@@ -4,12 +4,13 @@ import time
 
 from contract.errors import HostError, UsageError
 from control.aws.account import is_taken
+from control.aws.call import Call
 from control.aws.endpoint.following import Described, advice_for, reason_of
 from control.aws.endpoint.image import DENIED
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.endpoint.work import PATIENT_TRIES, Work
-from control.aws.expiry import end_expiry, end_expiry_call, set_expiry
+from control.aws.expiry import is_end_of_expiry, removal_of, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling
 from control.aws.tags import EXPIRES, NEVER
@@ -59,23 +60,24 @@ def remove_failed(work: Work) -> None:
 
 
 def _make_endpoint(work: Work) -> None:
-    """The schedule first: no minute passes in which nothing would end the endpoint."""
-    plan, name = work.plan, work.plan.spec.name
-    if not plan.expiry:
-        _end_old_schedule(work)
-    # A schedule that was there is of an endpoint that somebody makes beside us: not ours to end.
-    if plan.expiry and set_expiry(work.account, plan.expiry, f"the scheduled deletion of {name}"):
-        work.undo_later(end_expiry_call("endpoint", name))
+    """The schedules first: no minute passes in which nothing would end the endpoint."""
+    name = work.plan.spec.name
+    for call in work.plan.endings:
+        if is_end_of_expiry(call):
+            _end_old_schedule(work, call)
+        # One that was there is of an endpoint that somebody makes beside us: not ours to end.
+        elif set_expiry(work.account, call, f"the scheduled deletion of {name}"):
+            work.undo_later(removal_of(call))
     _create_once(work)
     work.is_under_way = True
     work.undo_later(sagemaker_call("DeleteEndpoint", EndpointName=name))
     say(f"status:  {name} is being made; a few minutes", to=work.echo)
 
 
-def _end_old_schedule(work: Work) -> None:
+def _end_old_schedule(work: Work, call: Call) -> None:
     """One that an earlier endpoint of this name has left would delete this one, too."""
     try:
-        end_expiry(work.account, "endpoint", work.plan.spec.name)
+        work.account.find(call, "the scheduled deletion")
     except AwsError as error:  # who wants no schedules may not have the right to ask
         if error.code not in DENIED:
             raise
@@ -114,7 +116,8 @@ def _beaten(work: Work, found: Described) -> UsageError:
     for tag in work.account.pages(listing, "Tags", f"the tags of {name}"):
         is_ending = is_ending or (tag["Key"] == EXPIRES and tag["Value"] != NEVER)
     if not is_ending:
-        end_expiry(work.account, "endpoint", name)
+        for call in work.plan.endings:
+            work.account.find(removal_of(call), "the scheduled deletion")
     return UsageError(
         f"endpoint {name} was made by somebody else meanwhile: "
         f"`{work.follower.look_again}` would change it"

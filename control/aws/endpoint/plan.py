@@ -1,6 +1,6 @@
 """EndpointPlan: every request of a deployment, in the order in which they are sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from control.aws.endpoint.request import (
 )
 from control.aws.endpoint.traffic import alarm_calls, deployment_config
 from control.aws.endpoint.variant import Variant
-from control.aws.expiry import end_expiry_call, expires_at, expiry_call
+from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call
 from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
 from control.aws.scaling.requests import scaling_calls
@@ -43,7 +43,7 @@ class EndpointPlan:
     config: Call
     alarms: tuple[Call, ...]
     expires: datetime | None
-    expiry: Call | None
+    endings: tuple[Call, ...]  # schedules that end it and its alarms, or their removal
     create: Call
     update: Call
     scaling: tuple[Call, ...]
@@ -61,7 +61,7 @@ class EndpointPlan:
             *self.models,
             self.config,
             *self.alarms,
-            self.expiry or end_expiry_call("endpoint", self.spec.name),
+            *self.endings,
             self.update if is_update else self.create,
             *self.scaling,
         ]
@@ -82,20 +82,20 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     config = config_call(spec, resolved)
     name = str(config.parameters["EndpointConfigName"])
     expires = expires_at(spec.ttl_hours)
+    alarms, scaling = alarm_calls(spec), list(_scaling(spec))
+    names = [one.parameters["AlarmName"] for one in (*alarms, *scaling) if is_alarm(one)]
     return EndpointPlan(
         spec=spec,
         artifacts=artifacts,
         publications=_publications(spec, account),
         models=tuple(model_calls(spec, resolved)),
         config=config,
-        alarms=tuple(alarm_calls(spec)),
+        alarms=tuple(alarms),
         expires=expires,
-        expiry=expiry_call("endpoint", spec.name, expires, resolved.expiry_role)
-        if expires
-        else None,
+        endings=tuple(_endings(spec.name, expires, resolved.expiry_role, names)),
         create=create_call(spec, name, expires),
         update=update_call(spec, name, deployment_config(spec)),
-        scaling=tuple(_scaling(spec)),
+        scaling=tuple(scaling),
     )
 
 
@@ -164,6 +164,23 @@ def _images(spec: DeploymentSpec, account: Account) -> Iterator[tuple[Variant, s
             is_serverless = spec.kind == "serverless"
             known[image] = complete_image(account, image, is_serverless=is_serverless)
         yield variant, known[image]
+
+
+def is_alarm(call: Call) -> bool:
+    """Whether the request makes an alarm."""
+    return call.operation == "PutMetricAlarm"
+
+
+def _endings(
+    name: str, expires: datetime | None, role: str, alarms: Sequence[str]
+) -> Iterator[Call]:
+    """What an earlier endpoint of this name has left would end this one's, too."""
+    kinds: tuple[Kind, ...] = ("endpoint", "alarms") if alarms else ("endpoint",)
+    for kind in kinds:
+        if expires is None:
+            yield end_expiry_call(kind, name)
+        else:
+            yield expiry_call(kind, name, expires, role, alarms if kind == "alarms" else ())
 
 
 def _scaling(spec: DeploymentSpec) -> Iterator[Call]:

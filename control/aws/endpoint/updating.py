@@ -12,7 +12,7 @@ from control.aws.endpoint.request import PREVIOUS, TTL, sagemaker_call, update_c
 from control.aws.endpoint.traffic import check_alarms, deployment_config, ringing
 from control.aws.endpoint.unused import remove_unused
 from control.aws.endpoint.work import Work, are_same_weights
-from control.aws.expiry import end_expiry, set_expiry
+from control.aws.expiry import is_end_of_expiry, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling, undo_scaling
 from control.aws.scaling.requests import registered_call, target_of
@@ -94,17 +94,20 @@ def expiry_of(tags: Mapping[str, str]) -> str:
 
 
 def move_expiry(work: Work, current: Described) -> str:
-    """The life of an endpoint begins anew: the schedule and the tags say when it ends.
+    """The life of an endpoint begins anew: the schedules and the tags say when it ends.
 
     Returns that time, in ISO 8601; empty for never.
     """
     plan, spec = work.plan, work.spec
     tags = {TTL: f"{spec.ttl_hours:g}", EXPIRES: NEVER}
-    if plan.expiry and plan.expires:
-        set_expiry(work.account, plan.expiry, f"the scheduled deletion of {spec.name}")
+    doing = f"the scheduled deletion of {spec.name}"
+    for call in plan.endings:
+        if is_end_of_expiry(call):
+            work.account.find(call, doing)
+        else:
+            set_expiry(work.account, call, doing)
+    if plan.expires:
         tags[EXPIRES] = plan.expires.isoformat(timespec="seconds")
-    else:
-        end_expiry(work.account, "endpoint", spec.name)
     tag(work, current, tags)
     return expiry_of(tags)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.expiry import schedule_name
 from control.aws.house.asking import found_by_each
 from control.aws.house.found import Found, moment, owner, size
 from control.aws.rates import ALARM_MONTH, HOURS_A_MONTH
@@ -78,7 +79,7 @@ def schedules(account: Account) -> list[Found]:
     def look(item: Mapping[str, Any]) -> Found | None:
         where = {"Name": item["Name"], "GroupName": item.get("GroupName", "default")}
         said = account.find(Call(service="scheduler", operation="GetSchedule", parameters=where))
-        target = _target((said or {}).get("Target", {}).get("Input", ""))
+        target = _target(str(item["Name"]), (said or {}).get("Target", {}).get("Input", ""))
         if said is None or not target:
             return None
         return Found(
@@ -154,8 +155,8 @@ def _scaled(item: Mapping[str, Any]) -> Found | None:
     )
 
 
-def _target(text: str) -> dict[str, str]:
-    """Whom a schedule deletes, from the parameters of its call."""
+def _target(schedule: str, text: str) -> dict[str, str]:
+    """Whom a schedule deletes, from the parameters of its call: kind -> name."""
     try:
         given = json.loads(text)
     except ValueError:
@@ -163,4 +164,7 @@ def _target(text: str) -> dict[str, str]:
     names = {"EndpointName": "endpoint", "FunctionName": "function"}
     if not isinstance(given, dict):
         return {}
+    of_alarms = schedule_name("alarms", "")
+    if "AlarmNames" in given and schedule.startswith(of_alarms):
+        return {"alarms of endpoint": schedule.removeprefix(of_alarms)}
     return {kind: str(given[key]) for key, kind in names.items() if key in given}

@@ -13,7 +13,7 @@ from control.aws.missing_endpoint import no_endpoint
 from control.aws.money import Cost, agree, instances
 from control.aws.money import as_json as costs_json
 from control.aws.scaling.applying import Scaled, apply_scaling, read_scaling, undo_scaling
-from control.aws.scaling.asked import Asked, asked_of
+from control.aws.scaling.asked import Asked, asked_of, is_file
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.requests import describing_calls, scaling_calls, undo_calls
 from control.aws.scaling.variants import EndpointState, read_endpoint, scaled_variants
@@ -56,6 +56,8 @@ def apply(arguments: argparse.Namespace) -> int:
         say(f"scaled:  {asked.name}, variant {variant}: {spec.line}")
     if spec.minimum == 0:
         say("         an alarm wakes it from 0 about two minutes after a request has come")
+        if not is_file(arguments.target):  # `kennel deploy` schedules the end of what a file has
+            say(f"         it stays when the endpoint ends: `kennel cleanup {asked.name}`")
     say(f"next:    kennel scale show {asked.name}")
     return 0
 

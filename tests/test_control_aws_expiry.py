@@ -1,0 +1,155 @@
+"""An endpoint whose time is over: what its schedules delete, and whether their role may do that.
+
+moto keeps schedules and never acts on them: the test does, as AWS's documentation has it.
+"""
+
+import json
+
+from access import statements
+from aws_gate import allows
+from aws_needs import ACCOUNT, REGION, Asked, Need, needs
+from aws_world import no_provisioned
+from endpoints import Updates, put_bucket, typed, write_deployment
+from scaled import alarms_of, make_endpoint, policies_of, targets_of
+
+from control.cli import main
+
+SCALED = """
+[scaling]
+min = 1
+max = 3
+invocations_per_instance = 10
+[update]
+alarms = "auto"
+"""
+FROM_ZERO = """
+[asynchronous]
+output = "s3://models/answers"
+[scaling]
+min = 0
+max = 2
+backlog_per_instance = 5
+"""
+DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
+
+
+def let_time_pass(aws, role):
+    """Every schedule does its work, as somebody who may do what the statements `role` allow."""
+    scheduler = aws.client("scheduler")
+    for one in scheduler.list_schedules()["Schedules"]:
+        target = scheduler.get_schedule(Name=one["Name"])["Target"]
+        service, action = target["Arn"].split(":aws-sdk:")[1].split(":")
+        operation, parameters = action[0].upper() + action[1:], json.loads(target["Input"])
+        asked = Asked(service=service, operation=operation, parameters=parameters, path="/")
+        for need in needs(asked):
+            check(role, need)
+        if operation == "DeleteEndpoint":
+            take_scaling_off(aws, role, parameters["EndpointName"])
+        client = aws.client(service)
+        method = {api: name for name, api in client.meta.method_to_api_mapping.items()}[operation]
+        getattr(client, method)(**parameters)
+        scheduler.delete_schedule(Name=one["Name"])
+
+
+def take_scaling_off(aws, role, endpoint):
+    """As AWS does with an endpoint that goes, for whoever may; nobody else deletes a scaled one.
+
+    Source: SageMaker developer guide, Delete endpoints configured for auto scaling; Application
+    Auto Scaling API reference, DeregisterScalableTarget: policies go, and alarms of tracking ones.
+    """
+    client = aws.client("application-autoscaling")
+    keys = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+    for one in targets_of(aws):
+        target = {key: one[key] for key in keys}
+        assert target["ResourceId"].startswith(f"endpoint/{endpoint}/variant/")
+        arn = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0abc"
+        context = {"application-autoscaling:service-namespace": "sagemaker"}
+        check(role, Need(action=DEREGISTER, resource=arn, context=context))
+        for policy in policies_of(aws):
+            client.delete_scaling_policy(PolicyName=policy["PolicyName"], **target)
+        client.deregister_scalable_target(**target)
+
+
+def check(role, need):
+    context = {**need.context, "aws:RequestedRegion": REGION}
+    assert any(allows(one, need, context) for one in role), need
+
+
+def left_of(aws):
+    """What of the endpoint goes on to cost, or to look after nothing."""
+    alarms = aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    schedules = aws.client("scheduler").list_schedules()["Schedules"]
+    endpoints = aws.client("sagemaker").list_endpoints()["Endpoints"]
+    return [*targets_of(aws), *policies_of(aws), *alarms, *schedules, *endpoints]
+
+
+def test_scaling_and_alarms_end_with_a_scaled_endpoint(aws_here, tmp_path):
+    put_bucket(aws_here)
+    for more, top, count in ((SCALED, "", 2), (FROM_ZERO, 'kind = "asynchronous"', 1)):
+        file = write_deployment(tmp_path, more, top=top)
+        done = typed("deploy", file, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert len(alarms_of(aws_here)) == count
+        assert targets_of(aws_here)
+        let_time_pass(aws_here, statements(file, of=["expiry"]))
+        assert left_of(aws_here) == []
+
+
+def test_an_endpoint_without_alarms_has_one_schedule(aws_here, tmp_path):
+    put_bucket(aws_here)
+    file = write_deployment(tmp_path)
+    assert typed("deploy", file, "--yes").returncode == 0
+    assert schedules_of(aws_here) == ["kennel-endpoint-dogs"]
+    let_time_pass(aws_here, statements(file, of=["expiry"]))
+    assert left_of(aws_here) == []
+
+
+def schedules_of(aws):
+    return [one["Name"] for one in aws.client("scheduler").list_schedules()["Schedules"]]
+
+
+def test_both_schedules_move_end_and_are_found_by_their_endpoint(aws_here, tmp_path, capsys):
+    no_provisioned(aws_here)
+    put_bucket(aws_here)
+    Updates(aws_here)
+    both = ["kennel-alarms-dogs", "kennel-endpoint-dogs"]
+    assert typed("deploy", write_deployment(tmp_path, SCALED), "--yes").returncode == 0
+    assert sorted(schedules_of(aws_here)) == both
+    client = aws_here.client("scheduler")
+    later = write_deployment(tmp_path, SCALED, top="ttl_hours = 9")
+    assert typed("deploy", later, "--yes").returncode == 0
+    times = {client.get_schedule(Name=name)["ScheduleExpression"] for name in both}
+    assert len(times) == 1
+    assert main(["list", "--cost", "-o", "json"]) == 0
+    things = json.loads(capsys.readouterr().out)["things"]
+    told = {one["id"]: (one["name"], one["what"]) for one in things if one["kind"] == "schedule"}
+    assert told == {
+        "kennel-endpoint-dogs": ("dogs", "deletes endpoint dogs"),
+        "kennel-alarms-dogs": ("dogs", "deletes alarms of endpoint dogs"),
+    }
+    never = write_deployment(tmp_path, SCALED, top="ttl_hours = 0")
+    assert typed("deploy", never, "--yes").returncode == 0
+    assert schedules_of(aws_here) == []
+
+
+def test_cleanup_takes_both_schedules(aws_here, tmp_path):
+    no_provisioned(aws_here)
+    put_bucket(aws_here)
+    assert typed("deploy", write_deployment(tmp_path, SCALED), "--yes").returncode == 0
+    assert main(["cleanup", "dogs", "--yes"]) == 0
+    assert left_of(aws_here) == []
+
+
+def test_a_creation_that_fails_leaves_no_schedule(aws_here, tmp_path):
+    put_bucket(aws_here)
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Failed", "FailureReason": "no"})
+    assert typed("deploy", write_deployment(tmp_path, SCALED), "--yes").returncode == 1
+    assert schedules_of(aws_here) == []
+
+
+def test_scaling_that_is_put_on_by_name_ends_with_the_endpoint_too(aws_here):
+    make_endpoint(aws_here)
+    words = ("scale", "apply", "dogs", "--max", "3", "--invocations-per-instance", "60", "--yes")
+    assert main(list(words)) == 0
+    take_scaling_off(aws_here, statements("--prefix", "dogs", of=["expiry"]), "dogs")
+    assert (targets_of(aws_here), policies_of(aws_here)) == ([], [])
