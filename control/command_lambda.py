@@ -56,7 +56,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
         again=again(arguments),
     )
     found = deployment.find()
-    check_endpoint(account, spec.endpoint, echo)
+    check_endpoint(account, spec.endpoint, spec.max_bytes, echo)
     _agree(spec, arguments, echo)
     try:
         done = deployment.run(found)

@@ -112,9 +112,9 @@ def _add_deploy_arguments(parser: Parser) -> None:
 
 def _add_limits(parser: Parser) -> None:
     numbers = (
-        ("timeout-seconds", "10 to 900; default 75, and 29 behind API Gateway"),
+        ("timeout-seconds", "10 to 900; default 75; 29 behind API Gateway, which waits no longer"),
         ("memory-mb", "128 to 10240, which the processor's share follows; default 512"),
-        ("max-bytes", "of a picture; default 6291456, and 4194304 for a serverless endpoint"),
+        ("max-bytes", "of a picture; default 6291456; 4194304 before a serverless endpoint"),
         ("provisioned-concurrency", "instances kept ready, as alias live; billed always"),
         ("reserved-concurrency", "at most so many at once; 0 stops it"),
         ("log-days", "until its log is deleted; default 30"),

@@ -71,6 +71,24 @@ def test_an_endpoint_that_does_not_answer_yet_is_said_and_the_function_is_made(a
     assert "function dogs created" in result.stdout
 
 
+SERVERLESS = [{"VariantName": "main", "CurrentServerlessConfig": {"MemorySizeInMB": 2048}}]
+
+
+def test_the_limit_of_a_serverless_endpoint_is_said_before_a_picture_is_refused_by_it(account):
+    account.stages("DescribeEndpoint", {"ProductionVariants": SERVERLESS})
+    assert "is serverless and takes 4,194,304 bytes" in done(account, *DEPLOY).stdout
+    fitting = done(account, *DEPLOY, "--max-bytes", "4194304")
+    assert "takes 4,194,304 bytes" not in fitting.stdout
+
+
+def test_an_asynchronous_endpoint_has_nothing_to_pass_on(account):
+    output = {"OutputConfig": {"S3OutputPath": "s3://answers/dogs"}}
+    account.stages("DescribeEndpoint", {"AsyncInferenceConfig": output})
+    result = done(account, *DEPLOY, "--yes", code=2)
+    assert "endpoint Dogs-1 is asynchronous and answers into S3" in result.stderr
+    assert changes(account) == []
+
+
 def test_who_may_not_look_at_the_endpoint_can_deploy_all_the_same(account):
     account.fail("DescribeEndpoint", "AccessDeniedException", "no", status=403)
     result = done(account, *DEPLOY)

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 from contract.errors import UsageError
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.endpoint.payload import MOST_BYTES, kind_of
 from control.aws.lambdas.requests import on_function
 from control.aws.missing_endpoint import no_endpoint
 from control.aws.tags import NAME, tags_of
@@ -28,8 +29,11 @@ def find_ours(account: Account, name: str) -> Mapping[str, Any] | None:
     return found
 
 
-def check_endpoint(account: Account, name: str, echo: TextIO) -> None:
-    """Raises UsageError: there is no endpoint of this name for a function to ask. AwsError."""
+def check_endpoint(account: Account, name: str, max_bytes: int, echo: TextIO) -> None:
+    """Say what does not fit.
+
+    Raises UsageError: there is no endpoint of this name, or none that a function can ask. AwsError.
+    """
     call = Call(
         service="sagemaker", operation="DescribeEndpoint", parameters={"EndpointName": name}
     )
@@ -44,3 +48,16 @@ def check_endpoint(account: Account, name: str, echo: TextIO) -> None:
         raise no_endpoint(account, name)
     if found["EndpointStatus"] not in ANSWERING:
         say(f"note:    endpoint {name} does not answer now: {found['EndpointStatus']}", to=echo)
+    kind = kind_of(found)
+    if kind == "asynchronous":
+        raise UsageError(
+            f"endpoint {name} is asynchronous and answers into S3: a function before it has "
+            "nothing to pass on; name a real-time or a serverless one"
+        )
+    if max_bytes > MOST_BYTES[kind]:
+        most = MOST_BYTES[kind]
+        say(
+            f"note:    endpoint {name} is {kind} and takes {most:,} bytes: with --max-bytes {most} "
+            "a larger picture is refused in clear words",
+            to=echo,
+        )
