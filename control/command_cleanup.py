@@ -92,6 +92,9 @@ def _nothing(arguments: argparse.Namespace, every: Inventory, region: str) -> in
         gaps = [{"what": gap.what, "why": gap.why} for gap in every.gaps]
         empty: dict[str, object] = {"removed": [], "left": [], "still_costs": []}
         say_json({"region": region, **empty, "not_listed": gaps})
+    elif every.gaps:
+        what = ", ".join(gap.what for gap in every.gaps)
+        say(f"nothing {whose} was found in {region}; of {what} kennel cannot tell{hint}")
     else:
         say(f"nothing {whose} is in {region}{hint}")
     return 1 if every.gaps else 0

@@ -43,6 +43,14 @@ def test_a_slip_of_the_pen_is_named(account, capsys):
     assert "dogs" in standing(account)
 
 
+def test_a_service_that_refuses_to_list_leaves_it_open_whether_there_is_anything(account, capsys):
+    account.fail("ListFunctions", "AccessDeniedException", "no", status=403)
+    assert main(["cleanup", "dogs", "--yes"]) == 1
+    told = capsys.readouterr().out
+    assert "nothing of the name 'dogs' was found in us-east-1" in told
+    assert "of Lambda functions kennel cannot tell" in told
+
+
 def test_nobody_there_to_agree_removes_nothing(aws):
     no_provisioned(aws)
     put_endpoint(aws, "dogs")

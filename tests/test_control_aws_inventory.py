@@ -113,6 +113,23 @@ def test_a_service_that_refuses_is_a_gap_and_not_an_empty_list(aws_here, capsys)
     assert [one["id"] for one in document["things"] if one["kind"] == "endpoint"] == ["dogs"]
 
 
+@pytest.mark.parametrize("operation", ["ListProvisionedConcurrencyConfigs", "GetFunctionUrlConfig"])
+def test_a_question_about_a_function_that_is_refused_hides_no_function(aws_here, capsys, operation):
+    no_provisioned(aws_here)
+    put_function(aws_here, "front", memory_mb=512)
+    aws_here.fail(operation, "AccessDeniedException", "no", status=403, times=3)
+    code, document = costs(capsys)
+    assert (code, document["not_listed"]) == (0, [])
+    (function,) = (one for one in document["things"] if one["kind"] == "function")
+    knows_kept = operation == "GetFunctionUrlConfig"
+    assert function["usd_per_hour"] == (0.0 if knows_kept else None)
+    assert ("cannot tell what is kept ready" in function["what"]) is not knows_kept
+    assert main(["list", "--cost"]) == 0
+    assert ("unknown" in capsys.readouterr().out) is not knows_kept
+    assert main(["cleanup", "front", "--yes"]) == 0
+    assert aws_here.client("lambda").list_functions()["Functions"] == []
+
+
 def test_throttled_listings_are_asked_again(aws_here, capsys):
     no_provisioned(aws_here)
     put_endpoint(aws_here, "dogs")

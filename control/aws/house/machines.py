@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from control.aws.account import Account
 from control.aws.call import Call
@@ -11,8 +11,17 @@ from control.aws.house.found import Found, expiry, moment, owner, utc
 from control.aws.prices import price_per_hour
 from control.aws.rates import lambda_provisioned_per_hour
 from control.aws.tags import NAME, tags_of
+from control.aws_client import AwsError
 
 ALIVE = ("pending", "running", "stopping", "stopped")  # those that are gone are seen for an hour
+
+
+class _Ready(NamedTuple):
+    """What of a function is kept ready."""
+
+    said: str
+    per_hour: float | None
+    aliases: tuple[str, ...]
 
 
 def instances(account: Account) -> list[Found]:
@@ -55,32 +64,49 @@ def functions(account: Account) -> list[Found]:
         if not owner(tags):
             return None
         memory_mb = int(item.get("MemorySize", 128))
-        kept = list(
-            account.pages(
-                _lambda("ListProvisionedConcurrencyConfigs", FunctionName=name),
-                "ProvisionedConcurrencyConfigs",
-            )
-        )
-        count = sum(one["RequestedProvisionedConcurrentExecutions"] for one in kept)
+        ready = _ready(account, name, memory_mb)
         return Found(
             kind="function",
             id=name,
             name=owner(tags),
-            what=f"{memory_mb} MB, {count} kept ready" if count else f"{memory_mb} MB",
+            what=f"{memory_mb} MB{ready.said}",
             state=str(item.get("State") or ""),
             since=_changed(item),
             expires=expiry(tags),
-            per_hour=lambda_provisioned_per_hour(memory_mb, count),
+            per_hour=ready.per_hour,
             about={
                 "function": name,
-                # arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER
-                "kept": [str(one["FunctionArn"]).rpartition(":")[2] for one in kept],
-                "has_url": account.find(_lambda("GetFunctionUrlConfig", FunctionName=name))
-                is not None,
+                "kept": ready.aliases,
+                "has_url": _has_url(account, name),
             },
         )
 
     return found_by_each(look, account.pages(_lambda("ListFunctions"), "Functions"))
+
+
+def _ready(account: Account, name: str, memory_mb: int) -> _Ready:
+    """A refusal hides the figure, not the function."""
+    call = _lambda("ListProvisionedConcurrencyConfigs", FunctionName=name)
+    try:
+        kept = list(account.pages(call, "ProvisionedConcurrencyConfigs"))
+    except AwsError as error:
+        why = error.code or "no answer"
+        return _Ready(f", cannot tell what is kept ready ({why})", None, ())
+    count = sum(one["RequestedProvisionedConcurrentExecutions"] for one in kept)
+    return _Ready(
+        f", {count} kept ready" if count else "",
+        lambda_provisioned_per_hour(memory_mb, count),
+        # arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER
+        tuple(str(one["FunctionArn"]).rpartition(":")[2] for one in kept),
+    )
+
+
+def _has_url(account: Account, name: str) -> bool:
+    """False also where nobody may look: an address goes with its function."""
+    try:
+        return account.find(_lambda("GetFunctionUrlConfig", FunctionName=name)) is not None
+    except AwsError:
+        return False
 
 
 def _lambda(operation: str, **parameters: Any) -> Call:
