@@ -58,6 +58,7 @@ INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
     given = list(sys.argv[1:] if words is None else words)
+    _open_closed_streams()
     try:
         code = _answer(given)
         sys.stdout.flush()  # or Python would, at its end, and complain
@@ -66,6 +67,23 @@ def main(words: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _open_closed_streams() -> None:
+    """`kennel list >&-`: what the shell has closed, Python has not; then it is /dev/null.
+
+    Otherwise the next file or connection would get its number, and a child of ours would write
+    there what it says.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            os.set_inheritable(number, True)
+            stream = open(number, "r" if name == "stdin" else "w", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _answer(words: list[str]) -> int:

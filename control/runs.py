@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SpecError, UsageError
-from contract.files import read_json, write_json
+from contract.files import cannot_write, read_json, write_json
 from contract.opt_ml import OptMl
 
 RUNS = Path("runs")
@@ -51,15 +51,21 @@ class Run:
 
 
 def make_run_folder(runs: Path, name: str) -> Path:
-    """Make and return `runs/NNNN-name`, one past the highest number. Never an existing folder."""
-    runs.mkdir(parents=True, exist_ok=True)
-    while True:
-        numbers = [int(match[1]) for match in map(_numbered, runs.iterdir()) if match]
-        folder = runs / f"{max(numbers, default=0) + 1:04d}-{name}"
-        # Another `kennel run` may take the number between the two lines; then count again.
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
+    """Make and return `runs/NNNN-name`, one past the highest number. Never an existing folder.
+
+    Raises HostError: nothing can be written there.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        while True:
+            numbers = [int(match[1]) for match in map(_numbered, runs.iterdir()) if match]
+            folder = runs / f"{max(numbers, default=0) + 1:04d}-{name}"
+            # Another `kennel run` may take the number between the two lines; then count again.
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise cannot_write(runs.absolute(), error) from None
 
 
 def write_run(run: Run) -> None:

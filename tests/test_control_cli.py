@@ -120,3 +120,31 @@ def test_output_has_no_colours_even_on_request(here):
     command = [sys.executable, "-m", "control", "--help"]
     done = subprocess.run(command, capture_output=True, timeout=30, check=True, env=environment)
     assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_shell_has_closed_are_no_trouble(job, here, closed):
+    """Neither for the command nor for the process that it starts, which has no train channel."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = f'"{sys.executable}" -m control run "{job}" {closed}; echo "rc $?" >>rc'
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=here, capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (here / "rc").read_text() in ("rc 1\n", "rc 2\n")
+    (log,) = (here / "runs").glob("*/train.log")
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_list_with_stdout_closed_is_told_to_nobody(here):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = f'"{sys.executable}" -m control list >&-'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=30, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(job, here, capsys):
+    (here / "runs").write_text("a file of this name")
+    assert main(["run", str(job)]) == 1
+    complaint = capsys.readouterr().err
+    assert complaint == f"kennel: cannot write {here}/runs: File exists; check the path\n"
