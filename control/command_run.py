@@ -35,6 +35,8 @@ from control.run_in_aws import (
     attach,
     place_on_top,
     run_in_aws,
+    show_attach,
+    show_stop,
     stop,
 )
 from control.run_process import ProcessRunner
@@ -98,6 +100,9 @@ def _look_after(arguments: argparse.Namespace, echo: TextIO) -> int:
         raise UsageError(
             f"--attach and --stop want a run, and {arguments.job} is a job: leave it out"
         )
+    if arguments.show:
+        show_stop(arguments.stop) if arguments.stop else show_attach(arguments.attach)
+        return 0
     if arguments.stop is None:
         return _say_result(arguments, attach(arguments.attach, echo))
     run = stop(arguments.stop, echo)
@@ -115,7 +120,7 @@ def _say_result(arguments: argparse.Namespace, result: JobResult) -> int:
         say_json({**run.to_json(), **found})
     else:
         job = arguments.job or Path("JOB.toml")  # the file is not known after --attach
-        say(result_text(result, advice_text(advice, job) if advice else ""))
+        say(result_text(result, advice_text(advice, job) if advice else "", job))
     return 0 if result.ok else 1
 
 

@@ -1,17 +1,22 @@
 """How a run ended, in words: its figures, why, where things are, what to do next."""
 
+from pathlib import Path
+
 from contract.job import JobResult
 from contract.manifest import MANIFEST_NAME
 from control.debug_text import profiler_page
 from control.rule_text import rule_table
 from control.run_in_aws import aws_lines
-from control.runs import read_run
+from control.runs import LOG_NAME, Run, read_run
 from control.summary import metric_lines
 from control.terminal import duration
 
 
-def result_text(result: JobResult, advice: str = "") -> str:
-    """How a job ended, where things are and what to do next, or the advice that it gave."""
+def result_text(result: JobResult, advice: str = "", job: Path = Path("JOB.toml")) -> str:
+    """How a job ended, where things are and what to do next, or the advice that it gave.
+
+    `job` is its file, where that is known.
+    """
     run = read_run(result.folder)
     lines = [
         "",
@@ -30,11 +35,25 @@ def result_text(result: JobResult, advice: str = "") -> str:
     if advice:
         lines.append(advice)
         return "\n".join(lines)
-    following = [f"kennel report {result.folder}"] if run.rules else []
-    has_model = (result.model_dir / MANIFEST_NAME).is_file()
-    if has_model and result.status != "Failed":
-        following += [f"kennel serve {result.folder}"]
-        following += [f"kennel predict PICTURE --bundle {result.folder}"]
+    following = _after_failure(run, job) if result.status == "Failed" else _after(result, run)
     for label, command in zip(("next:", *[""] * len(following)), following, strict=False):
         lines.append(f"{label.ljust(9)}{command}")
     return "\n".join(lines)
+
+
+def _after(result: JobResult, run: Run) -> list[str]:
+    following = [f"kennel report {result.folder}"] if run.rules else []
+    if (result.model_dir / MANIFEST_NAME).is_file():
+        following += [f"kennel serve {result.folder}"]
+        following += [f"kennel predict PICTURE --bundle {result.folder}"]
+    return following
+
+
+def _after_failure(run: Run, job: Path) -> list[str]:
+    """The whole log, what rules saw, and whether machine and account have what the job needs."""
+    log = run.folder / LOG_NAME
+    following = [f"less {log}"] if log.is_file() else []
+    if run.aws and not following:
+        following.append(f"kennel run --attach {run.folder}")  # reads the log again
+    following += [f"kennel report {run.folder}"] if run.rules else []
+    return [*following, f"kennel doctor {job}" if run.aws else "kennel doctor"]

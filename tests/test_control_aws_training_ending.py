@@ -1,6 +1,8 @@
 """How a training job's end is told: bills, reasons, remedies."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,14 @@ from control.run_text import result_text
 from control.runs import Run, write_run
 
 BEGAN = datetime(2026, 11, 28, tzinfo=UTC)
+ENDED = JobResult(
+    name="dogs",
+    status="Completed",
+    folder=Path("run"),
+    model_dir=Path("model"),
+    metrics={},
+    seconds=1.0,
+)
 
 
 def described(status="Completed", secondary="", **more):
@@ -117,19 +127,31 @@ def test_only_metrics_of_our_table_are_taken_from_aws():
     assert final_metrics(described(FinalMetricDataList=listed)) == {"validation:accuracy": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("aws", "has_log", "following"),
+    [
+        ({}, True, ["less {}/train.log", "kennel doctor"]),
+        ({}, False, ["kennel doctor"]),
+        ({"job": "dogs-1"}, True, ["less {}/train.log", "kennel doctor jobs/dogs.toml"]),
+        ({"job": "dogs-1"}, False, ["kennel run --attach {}", "kennel doctor jobs/dogs.toml"]),
+    ],
+)
+def test_a_job_that_failed_ends_with_what_to_do_next(tmp_path, aws, has_log, following):
+    write_run(Run(name="dogs", folder=tmp_path, status="Failed", aws=aws))
+    if has_log:
+        (tmp_path / "train.log").touch()
+    failed = replace(ENDED, status="Failed", folder=tmp_path, failure_reason="no pictures")
+    lines = result_text(failed, job=Path("jobs/dogs.toml")).splitlines()
+    assert lines[-len(following)].startswith("next:    ")
+    told = [line.removeprefix("next:").strip() for line in lines[-len(following) :]]
+    assert told == [line.format(tmp_path) for line in following]
+
+
 @pytest.mark.parametrize(("has_model", "is_served"), [(False, False), (True, True)])
 def test_what_left_no_bundle_is_not_said_to_be_served(tmp_path, has_model, is_served):
     write_run(Run(name="dogs", folder=tmp_path, status="Completed"))
     if has_model:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "bundle.json").touch()
-    result = JobResult(
-        name="dogs",
-        status="Completed",
-        folder=tmp_path,
-        model_dir=tmp_path / "model",
-        metrics={},
-        failure_reason=None,
-        seconds=1.0,
-    )
+    result = replace(ENDED, folder=tmp_path, model_dir=tmp_path / "model")
     assert ("kennel serve" in result_text(result)) is is_served
