@@ -12,7 +12,8 @@ from control.aws.account import Account
 from control.aws.call import Call, calls_json
 from control.aws.endpoint.deploying import Deployed, deploy
 from control.aws.endpoint.deployment import DeploymentOverrides, DeploymentSpec, read_deployment
-from control.aws.endpoint.following import Follower
+from control.aws.endpoint.following import EndpointFailedError, Follower
+from control.aws.endpoint.last_lines import endpoint_group
 from control.aws.endpoint.plan import costs_of, plan_endpoint
 from control.aws.endpoint.rolling_back import previous_call, roll_back
 from control.aws.endpoint.transform_report import run_transform, transform_calls_of
@@ -45,6 +46,12 @@ def deploy_model(arguments: argparse.Namespace) -> int:
         say("", to=sys.stderr)
         complain(_stopped(work))
         return INTERRUPTED
+    except EndpointFailedError as error:
+        complain(str(error))
+        if arguments.output != "json":
+            say(f"next:    kennel doctor {arguments.deployment}")
+            say(f"         aws logs tail {endpoint_group(spec.name)} --since 1h")
+        return 1
     if arguments.output == "json":
         say_json(
             {

@@ -119,9 +119,14 @@ def test_a_failure_shows_the_log_says_what_to_do_and_cleans_up(aws_here, tmp_pat
     put_bucket(aws_here)
     put_log(aws_here, "loading", "FileNotFoundError: model.xml")
     aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, FAILED)
-    done = deploy(write_deployment(tmp_path))
+    path = write_deployment(tmp_path)
+    done = deploy(path)
     assert done.returncode == 1
     assert "         FileNotFoundError: model.xml" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        f"next:    kennel doctor {path}",
+        "         aws logs tail /aws/sagemaker/Endpoints/dogs --since 1h",
+    ]
     assert "did not pass the ping health check" in done.stderr
     assert "startup_seconds" in done.stderr
     assert "removed again" in done.stderr

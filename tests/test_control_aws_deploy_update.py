@@ -160,6 +160,7 @@ def test_an_update_that_alarms_rolled_back_is_told_and_its_parts_go(deployed, tm
     done = deploy(other_bundle(tmp_path, CANARY))
     assert done.returncode == 1
     assert "rolled back" in done.stderr
+    assert f"next:    kennel doctor {tmp_path}" in done.stdout
     assert "the alarm kennel-dogs-5xx.main rang; Alarms went off" in done.stderr
     assert "one answer in two is a 500" in done.stdout
     assert configs(deployed) == {first}

@@ -125,6 +125,7 @@ def test_a_function_that_crashed_tells_the_end_of_its_log(account, photo_file):
     assert "Unable to import module" in result.stderr
     assert "no boto3" in result.stderr
     assert "START" not in result.stderr
+    assert "`aws logs tail /aws/lambda/dogs` shows the rest" in result.stderr
     account.answer("Invoke", lambda _: Reply(body=b'"Hello from Lambda!"'))
     other = typed("lambda", "test", "dogs", photo_file)
     assert "does not answer as kennel's does" in other.stderr

@@ -2,10 +2,15 @@
 
 import time
 
-from contract.errors import HostError, UsageError
+from contract.errors import UsageError
 from control.aws.account import is_taken
 from control.aws.call import Call
-from control.aws.endpoint.following import Described, advice_for, reason_of
+from control.aws.endpoint.following import (
+    Described,
+    EndpointFailedError,
+    advice_for,
+    reason_of,
+)
 from control.aws.endpoint.image import DENIED
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
@@ -124,7 +129,7 @@ def _beaten(work: Work, found: Described) -> UsageError:
     )
 
 
-def _failed(work: Work, answer: Described) -> HostError:
+def _failed(work: Work, answer: Described) -> EndpointFailedError:
     """The error of an endpoint that was not made; says the log and cleans up before."""
     name, reason = work.plan.spec.name, reason_of(answer)
     work.follower.say_log()
@@ -133,7 +138,7 @@ def _failed(work: Work, answer: Described) -> HostError:
     if work.may_remove():
         work.undo()
         left = "what was made is removed again"
-    return HostError(
+    return EndpointFailedError(
         f"endpoint {name}: {answer['EndpointStatus']}: {reason}; "
         + (f"{advice}; " if advice else "")
         + left

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from contract.errors import HostError
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.endpoint.last_lines import endpoint_group, last_lines
@@ -15,6 +16,10 @@ Described = dict[str, Any]  # AWS's answer to DescribeEndpoint
 # Source: SageMaker API reference, DescribeEndpoint, EndpointStatus.
 SETTLED = frozenset({"InService", "Failed", "UpdateRollbackFailed", "OutOfService"})
 DELETING_SECONDS = 1800.0
+
+
+class EndpointFailedError(HostError):
+    """AWS could not make the endpoint, or took an update of it back. Safe to retry."""
 
 
 @dataclass(slots=True, kw_only=True)

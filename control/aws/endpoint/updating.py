@@ -4,9 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from contract.errors import HostError, UsageError
+from contract.errors import UsageError
 from control.aws.call import Call
-from control.aws.endpoint.following import Described, advice_for, reason_of
+from control.aws.endpoint.following import (
+    Described,
+    EndpointFailedError,
+    advice_for,
+    reason_of,
+)
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import PREVIOUS, TTL, sagemaker_call, update_call, weights_call
 from control.aws.endpoint.traffic import check_alarms, deployment_config, ringing
@@ -186,7 +191,7 @@ def _remove_unused(work: Work, keep: Collection[str]) -> None:
         say(f"note:    old configurations stay: {error}", to=work.echo)
 
 
-def _not_updated(work: Work, answer: Described, before: str) -> HostError:
+def _not_updated(work: Work, answer: Described, before: str) -> EndpointFailedError:
     """The error of an update that did not hold; says the log and removes the new parts."""
     spec, reason = work.spec, reason_of(answer)
     work.follower.say_log()
@@ -196,11 +201,11 @@ def _not_updated(work: Work, answer: Described, before: str) -> HostError:
         if rang := ringing(work.account, spec):
             said = f"the alarm {' and '.join(rang)} rang; {said}"
         work.undo()
-        return HostError(
+        return EndpointFailedError(
             f"endpoint {spec.name}: the update was rolled back: {said}; it answers as before, "
             f"with {before}"
         )
-    return HostError(
+    return EndpointFailedError(
         f"endpoint {spec.name}: {answer['EndpointStatus']}: {said}; "
         f"`kennel cleanup {spec.name}` removes it"
     )

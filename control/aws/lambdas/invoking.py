@@ -87,7 +87,10 @@ def invoke(
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(("START ", "END ", "REPORT "))]
         told = " | ".join(lines[-LOG_LINES:])
-        raise HostError(f"function {name} failed: {_why(payload)}; its log ends: {told or 'empty'}")
+        raise HostError(
+            f"function {name} failed: {_why(payload)}; its log ends: {told or 'empty'}; "
+            f"`aws logs tail {log_group_of(name)}` shows the rest"
+        )
     return read_answer(payload, measured_in(log))
 
 
