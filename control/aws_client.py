@@ -123,7 +123,7 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise UsageError(_told_here(doing, error)) from None
     except (exceptions.BotoCoreError, Boto3Error) as error:
         # What is wrong on this machine is not better a minute later.
-        code = type(error).__name__ if _is_about_login(error) else ""
+        code = type(error).__name__ if _is_set_here(error) else ""
         raise AwsError(_told_here(doing, error), code) from None
     except ResponseParserError:
         told = "what answers does not speak as AWS does: see AWS_ENDPOINT_URL, and proxies between"
@@ -135,6 +135,7 @@ def _told_here(doing: str, error: Exception) -> str:
     return f"{doing}: {words}; {remedy}" if remedy else f"{doing}: {words}"
 
 
-def _is_about_login(error: Exception) -> bool:
-    """Credentials that are over, or a profile that does not exist."""
-    return any(word in type(error).__name__ for word in ("SSO", "Token", "Credential", "Profile"))
+def _is_set_here(error: Exception) -> bool:
+    """Credentials that are over, a profile that does not exist, a region that is none."""
+    words = ("SSO", "Token", "Credential", "Profile", "InvalidRegion")
+    return any(word in type(error).__name__ for word in words)

@@ -9,6 +9,9 @@ _DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: (
 _LIMIT = re.compile(
     r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)"
 )
+# The quotas of SageMaker: ml.m5.xlarge for spot training job usage.
+_MACHINES = re.compile(r"(ml\.\S+) for (?:spot )?(training|endpoint|transform)")
+OTHERS = 3  # types that are named beside one whose quota is used up
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
 _THROTTLED = frozenset(
@@ -43,6 +46,8 @@ _HERE = {
     "SSOTokenLoadError": _LOGIN,
     "UnauthorizedSSOTokenError": _LOGIN,
     "TokenRetrievalError": _LOGIN,
+    "InvalidRegionError": "set AWS_REGION to a region such as us-east-1, or type "
+    "`aws configure set region us-east-1`",
     "NoRegionError": "set AWS_REGION, or type `aws configure set region us-east-1`",
     "ProfileNotFound": "`aws configure list-profiles` lists them; AWS_PROFILE names one",
     "EndpointConnectionError": "check the region's name, and the network",
@@ -70,11 +75,13 @@ def remedy_for(code: str, message: str) -> str:
         return "AWS was asked too often, also after pauses: wait a minute and type it again"
     if code in _INVALID and "assume" in message.lower():
         return (
-            "the role does not exist or does not trust this service: `kennel iam show` prints "
-            "the role that is needed, `kennel iam create` makes it"
+            "the role does not exist or does not trust this service: `kennel iam show FILE.toml` "
+            "prints the role that is needed, `kennel iam create FILE.toml` makes it"
         )
     if "instanceprofile" in message.lower().replace(" ", ""):
-        return "the instance profile does not exist: `kennel iam create` makes it"
+        return (
+            "the instance profile does not exist: `kennel iam create JOB.toml --only ec2` makes it"
+        )
     return _PLAIN.get(code, "")
 
 
@@ -103,7 +110,25 @@ def _limit(message: str) -> str:
     what = "a quota is used up"
     if found:
         what = f"the quota {found[1]!r} is {found[2]}, {found[3]} in use"
+    others = _of_its_sort(found[1]) if found else []
+    if others:
+        what += f"; other types have quotas of their own: {', '.join(others)}"
     return (
-        f"{what}: `kennel doctor JOB.toml` lists the instance types that this account may have "
+        f"{what}: `kennel doctor FILE.toml` lists the instance types that this account may have "
         "now, and the command that asks for more"
     )
+
+
+def _of_its_sort(quota: str) -> list[str]:
+    """Types that may stand in: with a GPU or without as this one, nearest in price."""
+    from control.aws.endpoint.host_image import has_gpu  # for the one error that needs it
+    from control.aws.prices import Use, known_types, price_per_hour
+
+    found = _MACHINES.match(quota)
+    if not found:
+        return []
+    uses: dict[str, Use] = {"endpoint": "hosting", "transform": "transform"}
+    kind, use = found[1], uses.get(found[2], "training")
+    price = price_per_hour(kind, use) or 0.0
+    others = [one for one in known_types(use) if has_gpu(one) == has_gpu(kind) and one != kind]
+    return sorted(others, key=lambda one: abs((price_per_hour(one, use) or 0.0) - price))[:OTHERS]

@@ -283,6 +283,8 @@ def test_a_refusal_of_a_role_of_ours_prints_a_line_of_that_role():
         (("--only", "trainig"), "did you mean 'training'?"),
         (("--commands", "deplo"), "did you mean 'deploy'?"),
         (("--account", "12"), "expected twelve digits"),
+        (("--region", "mars"), "--region: expected a region of AWS's such as us-east-1"),
+        (("--region", "us east"), "got 'us east'"),
         (("jobs/dogs_aws.toml", "--prefix", "dogs"), "give one or the other"),
     ],
 )

@@ -7,6 +7,7 @@ from access import printed
 from aws_front import ACCOUNT
 from lambda_account import changes, done, typed
 from plans import check_plan
+from training_jobs import BUCKET, job_file
 
 from control.aws.access.roles import ROLES
 from control.aws.tags import NAME
@@ -43,6 +44,16 @@ def test_the_instance_profile_holds_its_role(aws_here):
     done(aws_here, *CREATE, "--only", "ec2")
     found = aws_here.client("iam").get_instance_profile(InstanceProfileName="kennel-ec2")
     assert [one["RoleName"] for one in found["InstanceProfile"]["Roles"]] == ["kennel-ec2"]
+
+
+def test_a_job_that_leaves_ec2_out_has_its_role_made_when_asked_for(aws_here, tmp_path):
+    done(aws_here, *CREATE, job_file(tmp_path), "--only", "ec2")
+    files = [one for one in policy_of(aws_here, "kennel-ec2")["Statement"] if "Files" in one["Sid"]]
+    assert {arn.split("/")[0] for one in files for arn in one["Resource"]} == {
+        f"arn:aws:s3:::{BUCKET}"
+    }
+    found = aws_here.client("iam").get_instance_profile(InstanceProfileName="kennel-ec2")
+    assert found["InstanceProfile"]["Roles"]
 
 
 def test_typed_again_nothing_changes(aws_here):

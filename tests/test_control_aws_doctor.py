@@ -17,7 +17,7 @@ from aws_examined import (
 )
 from aws_front import Refusal
 from aws_world import put_role
-from serving import colour_bundle
+from serving import colour_bundle, free_port
 
 from control.aws.house.check_account import trusts
 from control.cli import main
@@ -104,7 +104,8 @@ def test_a_missing_role_and_one_that_trusts_somebody_else(account, here, capsys)
     account.client("iam").delete_role_policy(RoleName="kennel-training", PolicyName="kennel")
     account.client("iam").delete_role(RoleName="kennel-training")
     code, checks = doctor(capsys, job_file(here))
-    assert (code, checks["role"][0]["remedy"]) == (1, "kennel iam create")
+    remedy = f"kennel iam create {here / 'dogs.toml'}"
+    assert (code, checks["role"][0]["remedy"]) == (1, remedy)
     assert "kennel-training does not exist" in checks["role"][0]["said"]
     put_role(account, "kennel-training", "lambda.amazonaws.com")
     code, checks = doctor(capsys, job_file(here))
@@ -212,6 +213,18 @@ def test_without_credentials_there_are_facts_and_notes_and_a_file_wants_them(aws
     assert "to do  credentials" in done.stdout
     assert "-> aws configure, or aws sso login" in done.stdout
     assert done.stdout.endswith("1 to do\n")
+
+
+def test_a_network_that_leads_nowhere_is_not_a_login(aws, here):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    done = aws.kennel("doctor", job_file(here), cwd=here, AWS_ENDPOINT_URL=nowhere)
+    assert done.returncode == 1
+    assert "to do  network" in done.stdout
+    assert "-> check the network" in done.stdout
+    assert "aws configure" not in done.stdout
+    done = aws.kennel("doctor", job_file(here), cwd=here, AWS_REGION="us east")
+    assert "to do  region" in done.stdout
+    assert "-> aws configure set region us-east-1" in done.stdout
 
 
 def test_a_wrong_file_is_one_line(here, capsys):

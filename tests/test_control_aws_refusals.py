@@ -12,6 +12,7 @@ from botocore.exceptions import (
 )
 
 from control.aws_client import AwsError, aws_errors
+from control.aws_remedies import remedy_for
 
 LIST = ("list", "--cost")
 
@@ -86,6 +87,46 @@ def test_a_profile_that_does_not_exist_names_the_list(aws):
     assert code == 1
     assert "nobodys" in line
     assert "`aws configure list-profiles`" in line
+
+
+def test_a_region_that_is_no_name_says_how_to_set_one(aws):
+    code, line = told(aws, *LIST, AWS_REGION="us east")
+    assert code == 1
+    assert "`aws configure set region us-east-1`" in line
+    assert "us-east-1" in told(aws, "iam", "show", AWS_REGION="mars")[1]
+
+
+@pytest.mark.parametrize(
+    ("quota", "named", "never"),
+    [
+        ("ml.g4dn.xlarge for endpoint usage", "ml.g4dn.2xlarge", "m5"),
+        ("ml.m5.xlarge for spot training job usage", "ml.c5.xlarge", "g4dn"),
+        ("ml.m5.large for transform job usage", "ml.m7i.large", "g4dn"),
+    ],
+)
+def test_a_quota_that_is_used_up_names_types_of_its_sort(quota, named, never):
+    said = (
+        f"The account-level service limit '{quota}' is 0 Instances, with current utilization of "
+        "0 Instances and a request delta of 1 Instances."
+    )
+    told = remedy_for("ResourceLimitExceeded", said)
+    assert f"the quota '{quota}' is 0, 0 in use; other types have quotas of their own: " in told
+    others = told.partition("their own: ")[2].partition(": `kennel doctor FILE.toml`")[0]
+    assert named in others.split(", ")
+    assert never not in others
+    assert len(others.split(", ")) == 3
+
+
+def test_a_quota_of_processors_names_doctor_alone():
+    said = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
+    told = remedy_for("VcpuLimitExceeded", said)
+    assert told.startswith("a quota is used up: `kennel doctor FILE.toml` lists")
+
+
+def test_a_missing_instance_profile_names_the_command_that_makes_it():
+    said = "Value (kennel-ec2) for parameter iamInstanceProfile.name is invalid. Invalid IAM name"
+    told = remedy_for("InvalidParameterValue", said)
+    assert "`kennel iam create JOB.toml --only ec2` makes it" in told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from control.aws.account import Account
 from control.s3 import S3Uri
 
 _REGISTRY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")  # us-gov-west-1, eusc-de-east-1
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):")
 
 
@@ -113,9 +114,17 @@ def _where(account: Account, facts: Sequence[Facts], how: Narrowing) -> tuple[st
     if len(owners) > 1 and not how.account:
         names = " and ".join(sorted(owners))
         raise UsageError(f"the files name roles and images of the accounts {names}: add --account")
-    number = how.account or next(iter(owners), "") or account.id
-    regions = [found[2] for found in registries]
-    return number, how.region or next(iter(regions), "") or account.region
+    region = _region(account, [found[2] for found in registries], how)
+    return how.account or next(iter(owners), "") or account.id, region
+
+
+def _region(account: Account, named: Sequence[str], how: Narrowing) -> str:
+    """Before any name is made of it. `named`: by the images of the files."""
+    region = how.region or next(iter(named), "") or account.region
+    if not _REGION.fullmatch(region):
+        whose = "--region" if how.region else "region"
+        raise UsageError(f"{whose}: expected a region of AWS's such as us-east-1, got {region!r}")
+    return region
 
 
 def _with_images(scope: Scope, train: Sequence[str], serve: Sequence[str]) -> Scope:

@@ -27,29 +27,33 @@ def account_checks(account: Account) -> list[Check]:
     return [check, fine("region", account.region)]
 
 
-def role_checks(account: Account, wanted: Wanted) -> list[Check]:
-    """Each role exists and trusts the service that takes it."""
+def role_checks(account: Account, wanted: Wanted, making: str) -> list[Check]:
+    """Each role exists and trusts the service that takes it.
+
+    Args:
+        making: the command that makes them.
+    """
     found = []
     for role, service in wanted.roles:
-        found += looked("role", partial(_role, account, role, service))
+        found += looked("role", partial(_role, account, role, service, making))
     return found
 
 
-def _role(account: Account, role: str, service: str) -> Check:
+def _role(account: Account, role: str, service: str, making: str) -> Check:
     name = role.rpartition("/")[2]
     if service == EC2:
         call = iam("GetInstanceProfile", InstanceProfileName=name)
         profile = account.find(call, f"instance profile {name}")
         if profile is None:
-            return wrong("role", f"instance profile {name} does not exist", "kennel iam create")
+            return wrong("role", f"instance profile {name} does not exist", making)
         if not profile["InstanceProfile"]["Roles"]:
-            return wrong("role", f"instance profile {name} holds no role", "kennel iam create")
+            return wrong("role", f"instance profile {name} holds no role", making)
         name = str(profile["InstanceProfile"]["Roles"][0]["RoleName"])
     said = account.find(iam("GetRole", RoleName=name), f"role {name}")
     if said is None:
-        return wrong("role", f"{name} does not exist", "kennel iam create")
+        return wrong("role", f"{name} does not exist", making)
     if not trusts(said["Role"].get("AssumeRolePolicyDocument", {}), service):
-        return wrong("role", f"{name} does not trust {service}", "kennel iam create")
+        return wrong("role", f"{name} does not trust {service}", making)
     return fine("role", f"{name}, which {service} may take")
 
 

@@ -1,6 +1,7 @@
 """Examine: every check that a machine, an account and a file call for, in the order of the work."""
 
 from pathlib import Path
+from shlex import quote
 
 from contract.errors import KennelError, UsageError
 from control.aws.account import Account
@@ -12,6 +13,8 @@ from control.aws.house.check_machine import machine_checks
 from control.aws.house.check_quota import quota_checks
 from control.aws.house.wanted import Wanted, read_wanted
 from control.aws_client import AwsError
+
+_AGAIN = "check the network, proxies and the region's name, then type it again"
 
 
 def examine(known: dict[str, str], path: Path | None, pictures: Path | None) -> list[Check]:
@@ -34,12 +37,12 @@ def examine(known: dict[str, str], path: Path | None, pictures: Path | None) -> 
     try:
         in_aws = account_checks(account) if needs_aws or not path else []
     except (AwsError, UsageError) as error:
-        in_aws, needs_aws = [_unreachable("credentials", error, needs_aws)], False
+        in_aws, needs_aws = [_unreachable(error, needs_aws)], False
     except KennelError:  # no boto3, which the machine's checks have said
         in_aws, needs_aws = [], False
     found += in_aws
     if needs_aws:
-        found += role_checks(account, wanted)
+        found += role_checks(account, wanted, f"kennel iam create {quote(str(path))}")
         found += quota_checks(account, wanted)
         found += image_checks(account, wanted)
         found += data_checks(account, wanted)
@@ -50,7 +53,12 @@ def examine(known: dict[str, str], path: Path | None, pictures: Path | None) -> 
     return found
 
 
-def _unreachable(check: str, error: KennelError, needs_aws: bool) -> Check:
-    if needs_aws:
-        return wrong(check, str(error), "aws configure, or aws sso login")
-    return note(check, f"nothing in AWS now: {error}")
+def _unreachable(error: KennelError, needs_aws: bool) -> Check:
+    """What AWS says, or boto3 here, holds the remedy; who was not heard at all is no login."""
+    if not needs_aws:
+        return note("credentials", f"nothing in AWS now: {error}")
+    if isinstance(error, AwsError) and error.is_transient:
+        return wrong("network", str(error), _AGAIN)
+    if isinstance(error, AwsError) and error.code == "InvalidRegionError":
+        return wrong("region", str(error), "aws configure set region us-east-1")
+    return wrong("credentials", str(error), "aws configure, or aws sso login")
