@@ -80,6 +80,14 @@ def test_a_quota_of_zero_names_the_types_that_are_allowed_and_the_command(accoun
     )
 
 
+def test_where_no_gpu_is_allowed_the_types_without_are_named(account, here, capsys):
+    _, checks = doctor(capsys, endpoint_file(here, colour_bundle(), "ml.g4dn.xlarge"))
+    said = checks["quota"][0]["said"]
+    assert "0, 1 wanted; no other type with a GPU is allowed now; without: ml.m5.large (3, " in said
+    _, checks = doctor(capsys, job_file(here, "ml.g4dn.xlarge", count=99))
+    assert checks["quota"][0]["said"].endswith("no other type with a GPU is allowed now")
+
+
 def test_spot_is_another_quota_that_may_be_among_the_defaults(account, here, capsys):
     name = "ml.m5.xlarge for spot training job usage"
     default = {"QuotaName": name, "QuotaCode": "L-SPOT0001", "Value": 0.0}

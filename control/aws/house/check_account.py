@@ -13,6 +13,7 @@ from control.aws_client import credentials_end
 from control.terminal import duration
 
 SOON_SECONDS = 15 * 60
+MAKING = "kennel iam create FILE.toml"
 
 
 def account_checks(account: Account) -> list[Check]:
@@ -27,7 +28,7 @@ def account_checks(account: Account) -> list[Check]:
     return [check, fine("region", account.region)]
 
 
-def role_checks(account: Account, wanted: Wanted, making: str) -> list[Check]:
+def role_checks(account: Account, wanted: Wanted, making: str = MAKING) -> list[Check]:
     """Each role exists and trusts the service that takes it.
 
     Args:

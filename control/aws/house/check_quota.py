@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from control.aws import prices
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.endpoint.host_image import has_gpu
 from control.aws.house.check import Check, fine, looked, note, wrong
 from control.aws.house.wanted import Use, Wanted
-from control.aws.prices import price_per_hour
 
 SUGGESTED = 5  # types that are allowed now
 SUFFIXES: dict[Use, str] = {
@@ -57,11 +57,9 @@ def _sagemaker(account: Account, machines: Mapping[tuple[str, Use], int]) -> Ite
         elif quota.value >= count:
             yield fine("quota", f"{name}: {quota.value:g}, {count} wanted")
         else:
-            instead = _allowed(quotas, kind, use, count)
             yield wrong(
                 "quota",
-                f"{name}: {quota.value:g}, {count} wanted"
-                + (f"; allowed now: {instead}" if instead else ""),
+                f"{name}: {quota.value:g}, {count} wanted; {_instead(quotas, kind, use, count)}",
                 _ask_for(account, "sagemaker", quota.code, count),
             )
 
@@ -77,20 +75,30 @@ def _listed(account: Account, operation: str) -> dict[str, Quota]:
     }
 
 
-def _allowed(quotas: Mapping[str, Quota], kind: str, use: Use, count: int) -> str:
+def _instead(quotas: Mapping[str, Quota], kind: str, use: Use, count: int) -> str:
+    """Types of the same sort that are allowed, or else any of the other."""
+    if same := _allowed(quotas, kind, use, count):
+        return f"allowed now: {same}"
+    is_gpu = has_gpu(kind)
+    lacking = f"no other type {'with' if is_gpu else 'without'} a GPU is allowed now"
+    other = _allowed(quotas, kind, use, count, other_sort=True)
+    return f"{lacking}; {'without' if is_gpu else 'with'}: {other}" if other else lacking
+
+
+def _allowed(
+    quotas: Mapping[str, Quota], kind: str, use: Use, count: int, *, other_sort: bool = False
+) -> str:
     """Types of the same sort, with a GPU or without, cheapest first."""
-    suffix = SUFFIXES[use]
-    billed = {"endpoint": "hosting", "transform": "transform"}.get(use, "training")
+    uses: dict[str, prices.Use] = {"endpoint": "hosting", "transform": "transform"}
+    billed = uses.get(use, "training")
     found = []
-    for name, quota in quotas.items():
-        other = name.removesuffix(suffix)
-        price = price_per_hour(other, billed) if name.endswith(suffix) else None  # type: ignore[arg-type]
-        if price is not None and quota.value >= count and has_gpu(other) == has_gpu(kind):
-            found.append((price, other, quota.value))
-    return ", ".join(
-        f"{other} ({value:g}, ${price:g} an hour)"
-        for price, other, value in sorted(found)[:SUGGESTED]
-    )
+    for other in prices.known_types(billed):
+        quota = quotas.get(f"{other}{SUFFIXES[use]}")
+        is_sort = (has_gpu(other) == has_gpu(kind)) is not other_sort
+        if quota is not None and quota.value >= count and is_sort:
+            price = prices.price_per_hour(other, billed)
+            found.append(f"{other} ({quota.value:g}, ${price:g} an hour)")
+    return ", ".join(found[:SUGGESTED])
 
 
 def _ec2(account: Account, kind: str, use: Use, count: int) -> Check:
