@@ -16,8 +16,17 @@ SHAPES = {
     "ec2": ("ec2", "InstanceType"),
 }
 SIZES = {"large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8, "8xlarge": 16, "9xlarge": 18}
-SIZES |= {"12xlarge": 24, "18xlarge": 36, "24xlarge": 48}
-LINEAR = ("m5", "m6i", "m7i", "c5", "c6i", "c7i", "r5")  # AWS asks as much for each processor
+SIZES |= {"12xlarge": 24, "16xlarge": 32, "18xlarge": 36, "24xlarge": 48, "32xlarge": 64}
+LINEAR = (
+    "m5",
+    "m6i",
+    "m7i",
+    "c5",
+    "c6i",
+    "c7i",
+    "r5",
+    "r6i",
+)  # AWS asks as much for each processor
 
 
 def rows():
@@ -30,7 +39,7 @@ def test_every_type_is_one_that_aws_offers_for_this_use(use):
     service, shape = SHAPES[use]
     model = botocore.session.get_session().get_service_model(service)
     offered = set(model.shape_for(shape).enum)
-    assert set(known_types(use)) <= offered
+    assert {row["instance_type"] for row in rows() if row["use"] == use} <= offered
     assert len(known_types(use)) >= 30
 
 
@@ -58,6 +67,25 @@ def test_a_processor_costs_the_same_in_every_size_of_a_family():
         large = price_per_hour(row["instance_type"].replace(size, "xlarge"), row["use"])
         if large:
             assert each == pytest.approx(large / 2, rel=0.01), row
+
+
+@pytest.mark.parametrize("family", ["m5", "m6i", "c6i", "r6i", "g4dn", "g5", "g6", "g6e"])
+def test_an_endpoint_costs_what_training_and_a_batch_on_the_same_type_cost(family):
+    found = {
+        use: {
+            row["instance_type"]: row["usd_per_hour"]
+            for row in rows()
+            if row["use"] == use and row["instance_type"].startswith(f"ml.{family}.")
+        }
+        for use in ("training", "hosting", "transform")
+    }
+    assert found["hosting"].items() >= found["training"].items()
+    assert found["hosting"].items() >= found["transform"].items()
+
+
+def test_other_chips_have_a_price_and_are_never_suggested():
+    assert price_per_hour("ml.inf2.xlarge", "hosting") == 0.99
+    assert not [one for one in known_types("hosting") if "inf" in one]
 
 
 def test_an_unknown_type_has_no_price_rather_than_a_guess():

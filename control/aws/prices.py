@@ -2,10 +2,9 @@
 
 The table is a help to decide, not an offer: AWS's own page counts. A type is in it for a use when
 AWS offers it for that use (its own API's lists) and figures that others read from AWS's price list
-agree, the newest of them of September 2026; p4d and p5 have the prices after AWS lowered them.
-Two families are rounded where only rounded figures were found: ml.g6e to cents, and ml.m7i and
-ml.c7i to what a fifth above EC2's price comes to. Not in it: what no figure was found for, such as
-ml.m6i and ml.c6i, and Inferentia, on which our images do not run.
+agree, the newest of them read from its offer file on 2026-09-27; p4d and p5 have the prices after
+AWS lowered them. ml.g6e and ml.inf2 are rounded to cents, as they were found. SageMaker asks the
+same for training, endpoints and batches on one type. Not in it: what no figure was found for.
 """
 
 import csv
@@ -16,6 +15,7 @@ from typing import Literal
 DATED = "2026-09"
 TABLE = Path(__file__).parent / "prices.csv"  # instance_type, use, usd_per_hour
 Use = Literal["training", "hosting", "transform", "ec2"]
+OTHER_CHIPS = ("ml.inf2.",)  # have a price for who brings an image for them; ours do not run there
 
 
 def price_per_hour(instance_type: str, use: Use) -> float | None:
@@ -24,8 +24,12 @@ def price_per_hour(instance_type: str, use: Use) -> float | None:
 
 
 def known_types(use: Use) -> tuple[str, ...]:
-    """The types that have a price, cheapest first."""
-    found = [(price, name) for (name, one), price in _table().items() if one == use]
+    """The types that have a price and that our images run on, cheapest first."""
+    found = [
+        (price, name)
+        for (name, one), price in _table().items()
+        if one == use and not name.startswith(OTHER_CHIPS)
+    ]
     return tuple(name for _, name in sorted(found))
 
 
