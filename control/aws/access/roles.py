@@ -242,7 +242,8 @@ _LAMBDA = Role(
             ],
         ),
     ),
-    # Source: Lambda developer guide, execution role: the service tells no account.
+    # AWS says nowhere that Lambda tells one when it takes a role, and a condition that it does not
+    # meet stops every function. Nobody can pass a role to another account's. IAM guide, PassRole.
     has_source=False,
 )
 _EXPIRY = Role(
@@ -286,7 +287,7 @@ _EC2 = Role(
     what="Instances that train",
     service="ec2.amazonaws.com",
     grants=(*_pulls(lambda scope: scope.train_images), *_files(lambda scope: scope.trained)),
-    has_source=False,  # instances take it by their profile
+    has_source=False,  # as Lambda; instances take it by their profile
     has_profile=True,
 )
 ROLES: Mapping[str, Role] = {
