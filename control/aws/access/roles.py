@@ -242,8 +242,8 @@ _LAMBDA = Role(
             ],
         ),
     ),
-    # AWS says nowhere that Lambda tells one when it takes a role, and a condition that it does not
-    # meet stops every function. Nobody can pass a role to another account's. IAM guide, PassRole.
+    # AWS's pages differ on whether Lambda tells one, and a condition that is not met stops every
+    # function. Nobody can pass a role to another account's. Source: IAM user guide, PassRole.
     has_source=False,
 )
 _EXPIRY = Role(
