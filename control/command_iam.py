@@ -19,6 +19,11 @@ from control.terminal import say, say_json
 
 ACTIONS = ("show", "create")
 INTERRUPTED = 130
+ALL_NAMES = "all of each kind; files, or --prefix NAME, make it less"
+NARROWER = (
+    "jobs, endpoints and scheduled deletions that are there go on as these roles: what is taken "
+    "away from kennel-expiry is deleted by no schedule, and goes on costing"
+)
 
 
 def iam(arguments: argparse.Namespace) -> int:
@@ -48,7 +53,7 @@ def _show(arguments: argparse.Namespace, chosen: Chosen, _: Account) -> int:
     for key in chosen.keys:
         say(policy_text(chosen, key))
     if not arguments.files and not arguments.prefix:
-        say("names:   all of each kind; files, or --prefix NAME, make it less")
+        say(f"names:   {ALL_NAMES}")
     say(f"next:    {_again('create', arguments)}")
     return 0
 
@@ -69,7 +74,7 @@ def _create(arguments: argparse.Namespace, chosen: Chosen, account: Account) -> 
             f"you are in the account {account.id}, and the policies are for "
             f"{chosen.scope.account}: take other credentials, or --account {account.id}"
         )
-    changes = [change_of(account, one) for one in wanted]
+    changes = [change_of(account, one, is_exact=arguments.exact) for one in wanted]
     _agree(changes, arguments, echo)
     for change in changes:
         try:
@@ -77,7 +82,8 @@ def _create(arguments: argparse.Namespace, chosen: Chosen, account: Account) -> 
         except KeyboardInterrupt:
             say("kennel: stopped; the same command goes on", to=sys.stderr)
             return INTERRUPTED
-        say(f"role:    {change.wanted.name}: {change.verb}", to=echo)
+        more = ", and stays allowed what other files needed" if change.keeps_more else ""
+        say(f"role:    {change.wanted.name}: {change.verb}{more}", to=echo)
     if arguments.output == "json":
         say_json(
             [
@@ -99,9 +105,13 @@ def _agree(changes: list[Change], arguments: argparse.Namespace, echo: TextIO) -
     """What is there goes only when the person has seen what. Raises UsageError."""
     updates = [one for one in changes if one.is_replacing]
     for change in updates:
-        say(f"role:    {change.wanted.name} differs:", to=echo)
+        say(f"role:    {change.wanted.name}: + is added, - is taken away:", to=echo)
         for line in change.lines:
             say(f"         {line}", to=echo)
+    if arguments.exact and any(line.startswith("- ") for one in updates for line in one.lines):
+        say(f"warning: {NARROWER}", to=echo)
+    if updates and not arguments.files and not arguments.prefix:
+        say(f"names:   {ALL_NAMES}", to=echo)
     if updates:
         confirm(
             is_yes=arguments.yes,
@@ -147,7 +157,15 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument("--account", default="", help="twelve digits; default whose you are")
     parser.add_argument("--region", default="", help="default the files', or yours")
     parser.add_argument(
-        "--show", action="store_true", help="create: print the requests to AWS, and stop there"
+        "--show",
+        action="store_true",
+        help="create: print the requests that make the roles, as if none was there, and stop",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="create: take from roles that are there what is not named now; without it rights are "
+        "added, never taken away",
     )
     parser.add_argument("--yes", action="store_true", help="create: agree that roles change")
     add_output_format(parser)
@@ -159,7 +177,7 @@ IAM = Command(
     description=(
         "show prints what people must be allowed who run kennel, and what its roles must be:\n"
         "no more than commands really call, on the names and places of the files. create makes\n"
-        "the roles kennel-training, -endpoint, -lambda, -expiry and -ec2, or changes what differs."
+        "the roles kennel-training, -endpoint, -lambda, -expiry and -ec2, or adds what they lack."
     ),
     examples=(
         "kennel iam show jobs/dogs_aws.toml",

@@ -83,13 +83,14 @@ def test_a_role_that_differs_is_shown_and_changes_only_when_somebody_agreed(aws_
         RoleName="kennel-training", PolicyName="kennel", PolicyDocument=json.dumps(other)
     )
     iam.update_assume_role_policy(RoleName="kennel-training", PolicyDocument=json.dumps(trust))
-    refused = done(aws_here, *CREATE, "--only", "training", code=2)
+    refused = done(aws_here, *CREATE, "--only", "training", "--exact", code=2)
     assert "add --yes" in refused.stderr
     assert changes(aws_here) == []
-    assert "+ {" in refused.stdout
+    assert '- {"Action": ["s3:GetObject"], ' in refused.stdout
     assert '"Sid": "MirrorCheckpoints"' in refused.stdout
     assert "trust: + {" in refused.stdout
-    done(aws_here, *CREATE, "--only", "training", "--yes")
+    assert "warning: " in refused.stdout
+    done(aws_here, *CREATE, "--only", "training", "--exact", "--yes")
     assert changes(aws_here) == ["UpdateAssumeRolePolicy", "PutRolePolicy"]
     assert policy_of(aws_here, "kennel-training") == printed()["training"]["policy"]
 

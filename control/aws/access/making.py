@@ -1,14 +1,15 @@
-"""Making: the roles become what the table says, whatever was there before."""
+"""Making: roles come to be allowed what the table says, besides what other files needed."""
 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contract.errors import UsageError
 from control.aws.access.difference import difference
 from control.aws.access.grant import policy_of
+from control.aws.access.merging import merged, text_size
 from control.aws.access.roles import Role
 from control.aws.access.scope import Scope
 from control.aws.account import Account, is_missing
@@ -20,6 +21,11 @@ from control.aws_client import AwsError
 KIND = "iam"  # in the tag
 POLICY = "kennel"  # the inline policy; what else is on a role stays
 MOST_CHARACTERS = 10_240  # of a role's inline policies. Source: IAM user guide, quotas
+SHORTER = (
+    "give --prefix NAME, with --bucket s3://BUCKET/PREFIX: one pattern allows all names that begin "
+    "so, and takes the place of those that are listed"
+)
+OR_EXACT = "or --exact with all files that are still needed: what no file names goes"
 NEW_SECONDS = 60.0  # until all of IAM knows what was just made
 
 
@@ -41,11 +47,12 @@ class Wanted:
 class Change:
     """What one role needs."""
 
-    wanted: Wanted
+    wanted: Wanted  # with what it is allowed already
     verb: str  # created, updated or unchanged
     calls: tuple[Call, ...]
-    lines: tuple[str, ...] = ()  # what differs, - and + as in a diff
-    is_replacing: bool = False  # something that is there goes
+    lines: tuple[str, ...] = ()  # what comes and what goes, + and - as in a diff
+    is_replacing: bool = False  # something that is there changes
+    keeps_more: bool = False  # it is allowed more than these files need
 
 
 def wanted_roles(roles: Sequence[Role], scope: Scope) -> list[Wanted]:
@@ -58,12 +65,7 @@ def wanted_roles(roles: Sequence[Role], scope: Scope) -> list[Wanted]:
         policy = policy_of(role.grants, scope)
         if not policy["Statement"]:  # no file has anything for it
             continue
-        size = len(json.dumps(policy, separators=(",", ":")))
-        if size > MOST_CHARACTERS:
-            raise UsageError(
-                f"the policy of {role.name} has {size:,} characters, and IAM allows "
-                f"{MOST_CHARACTERS:,}: give fewer files at a time"
-            )
+        _check_size(role.name, policy, f"instead of the files {SHORTER}")
         for arn in scope.role(role.name):
             if arn.split(":")[4] != scope.account:
                 raise UsageError(f"{arn} is of another account than {scope.account}: make it there")
@@ -103,8 +105,14 @@ def profile_calls(wanted: Wanted) -> list[Call]:
     ]
 
 
-def change_of(account: Account, wanted: Wanted) -> Change:
-    """What differs now. Raises UsageError: the role is somebody else's. AwsError."""
+def change_of(account: Account, wanted: Wanted, *, is_exact: bool = False) -> Change:
+    """What differs now: rights are added to what the role has.
+
+    Args:
+        is_exact: what is wanted is all: other rights of our policy go.
+
+    Raises UsageError: the role is somebody else's, or its policy would be too long. AwsError.
+    """
     name, doing = wanted.name, f"role {wanted.name}"
     found = account.find(_iam("GetRole", RoleName=name), doing)
     if found is None:
@@ -122,19 +130,30 @@ def change_of(account: Account, wanted: Wanted) -> Change:
         lines += [f"trust: {line}" for line in difference(trust, wanted.trust)]
     answer = account.find(_iam("GetRolePolicy", RoleName=name, PolicyName=POLICY), doing) or {}
     policy = answer.get("PolicyDocument", {})
-    if policy != wanted.policy:
-        calls.append(_put(wanted))
-        lines += difference(policy, wanted.policy)
+    whole = wanted if is_exact else replace(wanted, policy=merged(policy, wanted.policy))
+    if changed := difference(policy, whole.policy):
+        _check_size(f"{name}, with what it allows already,", whole.policy, f"{SHORTER}, {OR_EXACT}")
+        calls.append(_put(whole))
+        lines += changed
     if wanted.role.has_profile:
         calls += _missing_profile(account, wanted)
-    verb = "updated" if calls else "unchanged"
     return Change(
-        wanted=wanted,
-        verb=verb,
+        wanted=whole,
+        verb="updated" if calls else "unchanged",
         calls=tuple(calls),
         lines=tuple(lines),
-        is_replacing=trust != wanted.trust or policy not in ({}, wanted.policy),
+        is_replacing=trust != wanted.trust or bool(policy and changed),
+        keeps_more=bool(difference(whole.policy, wanted.policy)),
     )
+
+
+def _check_size(whose: str, policy: Mapping[str, Any], remedy: str) -> None:
+    size = text_size(policy)
+    if size > MOST_CHARACTERS:
+        raise UsageError(
+            f"the policy of {whose} has {size:,} characters, and IAM allows {MOST_CHARACTERS:,}: "
+            f"{remedy}"
+        )
 
 
 def make(account: Account, change: Change) -> None:
