@@ -161,6 +161,20 @@ def test_hyperband_stops_bad_trials_early_and_keeps_the_best(tmp_path):
     assert "Completed" in {trial.status for trial in study.trials()}
 
 
+def test_hyperband_draws_what_random_search_draws_and_never_twice(tmp_path):
+    drawn = {}
+    for strategy in ("Random", "Hyperband"):
+        (tmp_path / strategy).mkdir()
+        spec = spec_of(strategy=strategy, seed=3, max_jobs=24, static={"epochs": "9"})
+        study = open_study(tmp_path / strategy, spec)
+        while (one := study.claim("here")) is not None:
+            study.report(one, 1, bowl(dict(one.values)))  # its brackets are there from now on
+            study.finish(one, "Completed", bowl(dict(one.values)), Record())
+        drawn[strategy] = [tuple(trial.hyperparameters.items()) for trial in study.trials()]
+    assert drawn["Hyperband"] == drawn["Random"]
+    assert len(set(drawn["Hyperband"])) == 24
+
+
 def test_early_stopping_is_off_for_a_metric_that_comes_at_the_end(tmp_path):
     study = open_study(tmp_path, spec_of(objective="test:loss", early_stopping="Auto"))
     complete(study, *[1.0] * 6)

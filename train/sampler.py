@@ -85,7 +85,8 @@ class SeededSampler(BaseSampler):
 
 def index_of(study: Study, trial: FrozenTrial) -> int:
     """How many trials of the study's own came before this one."""
-    every = study.get_trials(deepcopy=False)
+    # The storage is asked: Hyperband's samplers are handed a study of one bracket's trials only.
+    every = study._storage.get_all_trials(study._study_id, deepcopy=False)
     return sum(WARM not in one.user_attrs and one.number < trial.number for one in every)
 
 
