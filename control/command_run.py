@@ -100,8 +100,13 @@ def _look_after(arguments: argparse.Namespace, echo: TextIO) -> int:
         raise UsageError(
             f"--attach and --stop want a run, and {arguments.job} is a job: leave it out"
         )
+    if None not in (arguments.attach, arguments.stop):
+        raise UsageError("--attach looks on and --stop ends it: give one of them")
+    if arguments.show and arguments.stop is None:
+        show_attach(arguments.attach)
+        return 0
     if arguments.show:
-        show_stop(arguments.stop) if arguments.stop else show_attach(arguments.attach)
+        show_stop(arguments.stop)
         return 0
     if arguments.stop is None:
         return _say_result(arguments, attach(arguments.attach, echo))

@@ -1,6 +1,7 @@
 """`kennel run --on aws`, and elsewhere in AWS: what it costs, what is sent, who looks on."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from control.aws.ec2.instance_request import without_script
 from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner, InstancePlan
 from control.aws.job.ending import bill_line
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
+from control.aws.job.starting import Asked
 from control.aws.money import Cost, agree
 from control.aws.tuning.run_tuning import TUNING_JOB
 from control.aws_place import AwsPlace
@@ -53,6 +55,12 @@ class RunnerInAws(Protocol):
 
     def stop(self, run: Run) -> bool:
         """Ask for its end, at once; False when it has ended already."""
+
+    def asks(self, run: Run) -> Asked:
+        """What `attach` asks, for --show. Asks nobody."""
+
+    def stopping(self, run: Run) -> Asked:
+        """What `stop` sends, for --show. Asks nobody."""
 
 
 # --on -> who runs it there; and the same by the kind that a run's run.json has.
@@ -144,15 +152,35 @@ def attach(which: str, echo: TextIO) -> JobResult:
 
 def stop(which: str, echo: TextIO) -> Run:
     """Ask AWS to stop a run's job, and say so. Raises UsageError, AwsError."""
-    run = _known(which)
-    if run is None:
-        raise UsageError(f"no run is called {which!r} in {RUNS}/: see `kennel list`")
+    run = _to_stop(which)
     again = f"`kennel run --attach {run.folder}`"
     if _runner_of(run, echo).stop(run):
         say(f"stop:    asked for; {again} waits for its end", to=echo)
     else:
         say(f"stop:    it has ended already; {again} fetches what it left", to=echo)
     return run
+
+
+def show_attach(which: str) -> None:
+    """What `attach` would ask. Sends nothing. Raises UsageError."""
+    run = _known(which)
+    if run is None:
+        show_asked(SageMakerRunner().asks(which))
+    else:
+        show_asked(_runner_of(run, sys.stdout).asks(run))
+
+
+def show_stop(which: str) -> None:
+    """What `stop` would send. Sends nothing. Raises UsageError."""
+    run = _to_stop(which)
+    show_asked(_runner_of(run, sys.stdout).stopping(run))
+
+
+def show_asked(asked: Asked) -> None:
+    """The requests on stdout; what cannot be said before on stderr."""
+    say_json(calls_json(asked.calls))
+    if asked.note:
+        say(f"note:    {asked.note}", to=sys.stderr)
 
 
 def aws_lines(run: Run) -> list[str]:
@@ -179,6 +207,14 @@ def _known(which: str) -> Run | None:
         if not NAME_PATTERN.fullmatch(which):
             raise
         return None
+
+
+def _to_stop(which: str) -> Run:
+    """Raises UsageError: what --stop names is no run here."""
+    run = _known(which)
+    if run is None:
+        raise UsageError(f"no run is called {which!r} in {RUNS}/: see `kennel list`")
+    return run
 
 
 def _runner_of(run: Run, echo: TextIO) -> RunnerInAws:

@@ -13,7 +13,7 @@ from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
 from control.aws.money import agree
 from control.aws.tuning.run_tuning import TUNING_JOB, TuningRunner
 from control.place import refuse
-from control.run_in_aws import show_calls
+from control.run_in_aws import show_asked, show_calls
 from control.runs import RUNS, find_run, make_run_folder, read_run
 from control.study_runs import StudyRun, is_finished, same_study, study_of
 from control.terminal import say, say_json
@@ -49,13 +49,20 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     again = f"kennel tune {arguments.tuning} --on aws"
     runner = TuningRunner(echo=echo, look_again=again)
     tuning = tuning.with_parents(tuple(map(_tuning_job_of, _parents(tuning))))
-    if arguments.show:
+    if arguments.show and not arguments.stop:
         show_calls(runner.plan(tuning))
         return 0
     earlier = same_study(RUNS, tuning, TUNING_JOB)
     is_under_way = earlier is not None and earlier.run.status == "InProgress"
     if arguments.stop:
-        return _stop(runner, earlier if is_under_way else None, again, echo)
+        if earlier is None or not is_under_way:
+            raise _nothing_to_stop()
+        if arguments.show:
+            show_asked(runner.stopping(earlier))
+            return 0
+        runner.stop(earlier)
+        say(f"stop:    asked for; `{again}` waits for its end", to=echo)
+        return 0
     if earlier and is_under_way:
         say(
             f"looking on again at tuning job {earlier.run.aws['job']}, {earlier.run.folder}",
@@ -83,7 +90,7 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     again = f"kennel tune {arguments.tuning} --on aws --in-one-job"
     runner = SageMakerRunner(echo=echo)
     spec = one_job(tuning)
-    if arguments.show:
+    if arguments.show and not arguments.stop:
         show_calls(runner.plan(spec))
         return 0
     earlier = same_study(RUNS, tuning, TRAINING_JOB)
@@ -91,6 +98,9 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     if arguments.stop:
         if earlier is None or not is_under_way:
             raise _nothing_to_stop()
+        if arguments.show:
+            show_asked(runner.stopping(earlier.run))
+            return 0
         runner.stop(earlier.run)
         say(f"stop:    asked for; `{again}` waits for its end", to=echo)
         return 0
@@ -106,14 +116,6 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
         result = runner.run(spec, folder, plan)
     say_study(arguments, study_of(read_run(folder)), tuning)
     return 0 if result.ok else 1
-
-
-def _stop(runner: TuningRunner, earlier: StudyRun | None, again: str, echo: TextIO) -> int:
-    if earlier is None:
-        raise _nothing_to_stop()
-    runner.stop(earlier)
-    say(f"stop:    asked for; `{again}` waits for its end", to=echo)
-    return 0
 
 
 def _has_ended(earlier: StudyRun, study: Study, tuning: Tuning) -> bool:

@@ -188,7 +188,7 @@ def test_a_refusal_is_one_line_and_a_failed_run(aws_here, here, capsys):
 
 def test_a_missing_instance_profile_says_who_makes_it(aws_here, here, capsys):
     assert main(["run", str(job_file(here, more='[ec2]\nrole = "nobody"\n')), *RUN]) == 1
-    assert "`kennel iam create`" in capsys.readouterr().err
+    assert "`kennel iam create JOB.toml --only ec2`" in capsys.readouterr().err
 
 
 def test_a_broken_connection_in_between_is_forgiven(aws_here, here):

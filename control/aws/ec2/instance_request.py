@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from control.aws.call import Call, Request
 from control.aws.ec2.ec2_place import Ec2Place
+from control.aws.ec2.instance_status import STOP_NAME
 from control.aws.ec2.user_data import InstanceJob, user_data
 from control.aws.tags import Tags
 from control.aws_place import AwsPlace
 from control.job_spec import JobSpec
+from control.s3 import S3Uri
 
 KIND = "ec2"  # in the tag
 JOB_TAG = "kennel:job"  # the job's name in AWS: how its instance is found again
@@ -100,6 +102,21 @@ def request_to_terminate(instance: str) -> Call:
     return Call(
         service="ec2", operation="TerminateInstances", parameters={"InstanceIds": [instance]}
     )
+
+
+def request_to_read(where: S3Uri, name: str) -> Call:
+    """GetObject: what the instance of the job at `where` writes of itself."""
+    uri = where.join(name)
+    return Call(
+        service="s3", operation="GetObject", parameters={"Bucket": uri.bucket, "Key": uri.key}
+    )
+
+
+def request_to_stop(where: S3Uri) -> Call:
+    """PutObject: the mark that lets the instance stop its training, which saves what it has."""
+    mark = where.join(STOP_NAME)
+    parameters = {"Bucket": mark.bucket, "Key": mark.key, "Body": b"stop\n"}
+    return Call(service="s3", operation="PutObject", parameters=parameters)
 
 
 def _volume(aws: AwsPlace, ec2: Ec2Place) -> Request:

@@ -3,17 +3,20 @@
 import time
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from contract.errors import SpecError
 from contract.files import read_json, write_json
 from control.aws.account import Account, is_missing
-from control.aws.call import Call
-from control.aws.ec2.instance_request import request_to_find, request_to_terminate
+from control.aws.ec2.instance_request import (
+    request_to_find,
+    request_to_read,
+    request_to_stop,
+    request_to_terminate,
+)
 from control.aws.ec2.instance_status import (
     LOG_NAME,
     STATUS_NAME,
-    STOP_NAME,
     InstanceState,
     InstanceStatus,
     Look,
@@ -116,10 +119,7 @@ class InstanceWatch:
         look = self.look()
         self.onlooker.was_stopped = True
         if look.status.at in ("Training", "Uploading"):
-            mark = self.where.join(STOP_NAME)
-            parameters = {"Bucket": mark.bucket, "Key": mark.key, "Body": b"stop\n"}
-            put = Call(service="s3", operation="PutObject", parameters=parameters)
-            self.account.send(put, f"job {self.job} cannot be stopped")
+            self.account.send(request_to_stop(self.where), f"job {self.job} cannot be stopped")
             say("stop:    asked for; it has two minutes to save its network", to=self.echo)
             return True
         if look.state.id and not look.state.is_gone:
@@ -133,12 +133,11 @@ class InstanceWatch:
         return time.monotonic() - self._began
 
     def _status(self) -> InstanceStatus:
-        uri, client = self.where.join(STATUS_NAME), self.account.client("s3")
+        doing = f"{self.where.join(STATUS_NAME)} cannot be read"
         try:
-            with aws_errors(f"{uri} cannot be read"):
-                answer: dict[str, Any] = client.get_object(Bucket=uri.bucket, Key=uri.key)
-                with answer["Body"] as body:
-                    return InstanceStatus.from_bytes(bytes(body.read()))
+            answer = self.account.send(request_to_read(self.where, STATUS_NAME), doing)
+            with aws_errors(doing), answer["Body"] as body:
+                return InstanceStatus.from_bytes(bytes(body.read()))
         except AwsError as error:
             if is_missing(error):
                 return InstanceStatus()

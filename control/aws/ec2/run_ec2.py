@@ -14,13 +14,20 @@ from contract.metrics import read_metrics
 from contract.opt_ml import OptMl
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.ec2.instance_request import JOB_TAG, instance_job, request_for_instance
-from control.aws.ec2.instance_status import Look
+from control.aws.ec2.instance_request import (
+    JOB_TAG,
+    instance_job,
+    request_for_instance,
+    request_to_find,
+    request_to_read,
+    request_to_stop,
+)
+from control.aws.ec2.instance_status import STATUS_NAME, Look
 from control.aws.ec2.instance_watch import InstanceWatch
 from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import COMMERCIAL, CONSOLES
-from control.aws.job.starting import check_region, making, new_run
+from control.aws.job.starting import Asked, check_region, making, new_run
 from control.aws.money import Cost, instances
 from control.aws.names import stamped
 from control.aws.prices import price_per_hour
@@ -132,6 +139,24 @@ class Ec2Runner:
             write_run(replace(run, aws={**run.aws, "was_stopped": True}))
         return is_asked
 
+    def asks(self, run: Run) -> Asked:
+        """What `attach` asks over and over. Asks nobody."""
+        check_region(run, self.account)
+        note = (
+            f"until the job has ended, and each time what is new in {LOG_NAME} beside it; then "
+            "its outputs"
+        )
+        return Asked(_looks(run), note)
+
+    def stopping(self, run: Run) -> Asked:
+        """What `stop` sends. Asks nobody."""
+        check_region(run, self.account)
+        note = (
+            "the last one when the training has begun; before, TerminateInstances with the id "
+            "that DescribeInstances answers"
+        )
+        return Asked((*_looks(run), request_to_stop(S3Uri.parse(run.aws["output"]))), note)
+
     def _where(self, spec: JobSpec, plan: InstancePlan) -> dict[str, Any]:
         return {
             "kind": EC2_INSTANCE,
@@ -202,6 +227,12 @@ class Ec2Runner:
             failure_reason=reason or None,
             seconds=ended.seconds,
         )
+
+
+def _looks(run: Run) -> tuple[Call, Call]:
+    """What is asked first, whatever is wanted."""
+    where = S3Uri.parse(run.aws["output"])
+    return request_to_find(run.aws["job"]), request_to_read(where, STATUS_NAME)
 
 
 def _metrics_of(log: Path) -> dict[str, float]:

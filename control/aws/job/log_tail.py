@@ -13,6 +13,15 @@ TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 MOST_PAGES = 1000  # of one stream in one look, a megabyte each: the rest comes with the next look
 
 
+def describe_streams(prefix: str, group: str = TRAINING_GROUP) -> Call:
+    """For the names of the streams that begin with it."""
+    return Call(
+        service="logs",
+        operation="DescribeLogStreams",
+        parameters={"logGroupName": group, "logStreamNamePrefix": prefix},
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One event of one stream."""
@@ -69,11 +78,7 @@ class LogTail:
         return sorted(lines, key=lambda line: line.at_ms)  # stable
 
     def _streams(self) -> list[str]:
-        call = Call(
-            service="logs",
-            operation="DescribeLogStreams",
-            parameters={"logGroupName": self._group, "logStreamNamePrefix": self._prefix},
-        )
+        call = describe_streams(self._prefix, self._group)
         found = self._account.pages(call, "logStreams", f"the log of {self._prefix}")
         return [str(one["logStreamName"]) for one in found]
 

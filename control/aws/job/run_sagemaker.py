@@ -16,10 +16,17 @@ from control.aws.account import Account
 from control.aws.job.ending import bill_of, final_metrics, reason_of, seconds_of, status_of
 from control.aws.job.findings import findings_of, wait_for_rules
 from control.aws.job.interrupts import Interrupts
+from control.aws.job.log_tail import describe_streams
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.plan import TrainingPlan, plan_training
-from control.aws.job.starting import check_region, making, new_run
-from control.aws.job.watch import Description, JobWatch, describe_training_job, stop_job
+from control.aws.job.starting import Asked, check_region, making, new_run
+from control.aws.job.watch import (
+    Description,
+    JobWatch,
+    describe_training_job,
+    stop_job,
+    stop_training_job,
+)
 from control.aws_client import AwsError
 from control.job_spec import JobSpec
 from control.rule_text import summary_of
@@ -103,6 +110,22 @@ class SageMakerRunner:
         """
         check_region(run, self.account)
         return stop_job(self.account, run.aws["job"])
+
+    def asks(self, run: Run | str) -> Asked:
+        """What `attach` asks over and over; `run` may be a job's name in AWS. Asks nobody."""
+        if isinstance(run, Run):
+            check_region(run, self.account)
+        job = run.aws["job"] if isinstance(run, Run) else run
+        note = (
+            "until the job has ended; then, and for the lines of each log stream (GetLogEvents), "
+            "the answers say what else is read"
+        )
+        return Asked((describe_training_job(job), describe_streams(f"{job}/")), note)
+
+    def stopping(self, run: Run) -> Asked:
+        """What `stop` sends. Asks nobody."""
+        check_region(run, self.account)
+        return Asked((stop_training_job(run.aws["job"]),))
 
     def _create(self, plan: TrainingPlan) -> None:
         """Send its calls. An answer that got lost on its way leaves a job that is there: ours."""

@@ -1,4 +1,7 @@
-"""Starting a run in AWS: its folder is written first, then what it is made of is made, whole."""
+"""Starting a run in AWS: its folder is written first, then what it is made of is made, whole.
+
+Beside it what a run that was started is asked later, as --show says it.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,13 +9,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contract.errors import KennelError, UsageError
 from control.aws.account import Account
+from control.aws.call import Call
 from control.aws.job.onlooker import Onlooker
 from control.aws_client import AwsError
 from control.runs import Run, write_run
+
+
+class Asked(NamedTuple):
+    """For --show: what a run that goes on in AWS is asked, and what cannot be said before."""
+
+    calls: tuple[Call, ...]
+    note: str = ""
 
 
 def new_run(

@@ -18,12 +18,12 @@ from control.aws.account import Account
 from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import console_link
-from control.aws.job.starting import check_region, making, new_run
+from control.aws.job.starting import Asked, check_region, making, new_run
 from control.aws.job.watch import describe_training_job
 from control.aws.prices import price_per_hour
 from control.aws.tuning.study_child import draw_study
 from control.aws.tuning.tuning_plan import TuningPlan, plan_tuning
-from control.aws.tuning.tuning_watch import TuningWatch, describe_tuning_job
+from control.aws.tuning.tuning_watch import TuningWatch, describe_tuning_job, stop_tuning_job
 from control.aws_client import AwsError
 from control.aws_place import AwsPlace
 from control.job_spec import DAY_SECONDS
@@ -94,6 +94,11 @@ class TuningRunner:
         check_region(found.run, self.account)
         with self._watching(found.run) as watch:
             watch.stop()
+
+    def stopping(self, found: StudyRun) -> Asked:
+        """What `stop` sends. Asks nobody."""
+        check_region(found.run, self.account)
+        return Asked((stop_tuning_job(found.run.aws["job"]),))
 
     def fetch_best(self, found: StudyRun) -> StudyRun:
         """The best trial's bundle, as the study's own; what else that trial left, in best-trial/.

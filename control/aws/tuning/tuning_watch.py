@@ -48,6 +48,15 @@ def describe_tuning_job(name: str) -> Call:
     )
 
 
+def stop_tuning_job(name: str) -> Call:
+    """Trials under way are stopped, too: each has two minutes to save its network."""
+    return Call(
+        service="sagemaker",
+        operation="StopHyperParameterTuningJob",
+        parameters={"HyperParameterTuningJobName": name},
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What AWS said at one moment."""
@@ -140,13 +149,8 @@ class TuningWatch:
 
     def stop(self) -> None:
         """Ask AWS to stop it; trials under way are stopped, too. Raises AwsError."""
-        call = Call(
-            service="sagemaker",
-            operation="StopHyperParameterTuningJob",
-            parameters={"HyperParameterTuningJobName": self.name},
-        )
         try:
-            self.account.send(call, f"tuning job {self.name}")
+            self.account.send(stop_tuning_job(self.name), f"tuning job {self.name}")
         except AwsError as error:
             if error.code != "ValidationException" or is_missing(error):
                 raise  # otherwise it has ended already
