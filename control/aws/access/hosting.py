@@ -117,6 +117,13 @@ HOSTING = (
         condition=passed_to("scheduler.amazonaws.com"),
     ),
     Grant(
+        sid="SeeExpiryRole",
+        why="that the role may delete what it is to delete",
+        commands=("deploy", "lambda", "doctor"),
+        actions=("iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"),
+        resources=lambda scope: scope.role(EXPIRY),
+    ),
+    Grant(
         sid="WatchUpdates",
         why="alarms that take an update back; scaling makes its own for the caller",
         commands=("deploy", "scale"),

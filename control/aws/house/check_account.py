@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from control.aws.access.ending import may_end
 from control.aws.account import Account
-from control.aws.house.check import Check, fine, looked, wrong
+from control.aws.endpoint.deployment import DeploymentSpec
+from control.aws.expiry import expiry_call
+from control.aws.house.check import Check, fine, looked, note, wrong
 from control.aws.house.roles import iam
-from control.aws.house.wanted import EC2, Wanted
+from control.aws.house.wanted import EC2, SCHEDULER, Wanted
 from control.aws_client import credentials_end
 from control.terminal import duration
 
@@ -37,7 +40,23 @@ def role_checks(account: Account, wanted: Wanted, making: str = MAKING) -> list[
     found = []
     for role, service in wanted.roles:
         found += looked("role", partial(_role, account, role, service, making))
+    if wanted.deployment and any(service == SCHEDULER for _, service in wanted.roles):
+        found += looked("end", partial(_end, account, wanted.deployment, making))
     return found
+
+
+def _end(account: Account, spec: DeploymentSpec, making: str) -> Check:
+    """Whether the schedule would delete the endpoint."""
+    role, at = account.role_arn(spec.place.expiry_role), datetime.now(UTC)
+    name, may = (
+        role.rpartition("/")[2],
+        may_end(account, expiry_call("endpoint", spec.name, at, role)),
+    )
+    if may is None:
+        return note("end", f"whether {name} may delete endpoint {spec.name} cannot be told")
+    if not may:
+        return wrong("end", f"{name} may not delete endpoint {spec.name}", making)
+    return fine("end", f"{name} may delete endpoint {spec.name}")
 
 
 def _role(account: Account, role: str, service: str, making: str) -> Check:
