@@ -11,6 +11,7 @@ from contract.job import TrainingJob
 from contract.ranges import text_for
 from contract.setting import Value
 from contract.study import Trial, TrialStatus
+from train.blame import lies_around
 from train.completion import best_of, why_complete, why_hopeless
 from train.conclusion import Conclusion, Verdict
 from train.crew import Crew, Hand
@@ -28,9 +29,6 @@ _POLL_SECONDS = 0.2
 _ASK_AGAIN_SECONDS = 1.0  # another host may give a trial back
 _QUIET_SECONDS = 30.0  # of a long trial, until its next epoch is told
 _MOST_DEATHS = 2  # of workers, one after another, that never got ready
-# What lies around all trials: the next would fail likewise, and this one's turn comes again.
-_AROUND = frozenset({"HostError"})
-_AROUND_FIRST = frozenset({"ChannelError", "DataError", "WeightsError"})  # until one was completed
 
 
 class Master:
@@ -209,7 +207,7 @@ class Master:
     def _on_failed(self, hand: Hand, message: Message) -> None:
         hand.record.reason, kind = message["reason"], message["kind"]
         has_best = best_of(self._spec, self._study.trials()) is not None
-        if kind in _AROUND or (kind in _AROUND_FIRST and not has_best):
+        if lies_around(kind, self._spec, self._job.channels, is_proven=has_best):
             self._failure = KennelError(message["reason"])
             self._failure.exit_code = message["code"]
             self._release(hand)
