@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 EVERY: tuple[Grant, ...] = (*PERSON, *ADMINISTRATOR)
 HERE = ("--account", ACCOUNT, "--region", REGION)
 
+ENDPOINT = """
+name = "{name}"
+kind = "real-time"
+bundle = "s3://models/{name}.tar.gz"
+[aws]
+artifacts = "s3://models/{name}"
+instance_type = "ml.m5.large"
+"""
+
 
 def printed(*words: object) -> dict[str, Any]:
     """What `kennel iam show -o json` prints, in the account of the tests."""
@@ -75,3 +84,10 @@ def everybody() -> Gate:
         roles=roles,
     )
     return Gate(statements=policy_of(EVERY, scope)["Statement"], tags=Instances())
+
+
+def endpoint(folder: Path, name: str) -> Path:
+    """A deployment of this name."""
+    path = folder / f"{name}.toml"
+    path.write_text(ENDPOINT.format(name=name), encoding="utf-8")
+    return path

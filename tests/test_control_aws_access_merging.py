@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from access import endpoint
 from aws_front import ACCOUNT
 from lambda_account import changes, done
 
@@ -10,21 +11,7 @@ from control.aws.access.difference import difference
 from control.aws.access.merging import covers, merged
 
 CREATE = ("iam", "create")
-ENDPOINT = """
-name = "{name}"
-kind = "real-time"
-bundle = "s3://models/{name}.tar.gz"
-[aws]
-artifacts = "s3://models/{name}"
-instance_type = "ml.m5.large"
-"""
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/"
-
-
-def endpoint(folder, name):
-    path = folder / f"{name}.toml"
-    path.write_text(ENDPOINT.format(name=name), encoding="utf-8")
-    return path
 
 
 def policy_of(aws, name):

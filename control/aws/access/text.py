@@ -2,7 +2,7 @@
 
 import json
 
-from control.aws.access.actions import documents
+from control.aws.access.actions import MOST_ATTACHED, documents
 from control.aws.access.chosen import Chosen
 from control.aws.access.roles import ROLES
 from control.terminal import table
@@ -29,7 +29,19 @@ def policy_text(chosen: Chosen, key: str) -> str:
     for number, part in enumerate(parts, 1):
         which = f", part {number} of {len(parts)}" if len(parts) > 1 else ""
         lines += [f"## {key}: policy{which}", json.dumps(part, indent=2), ""]
+    if len(parts) > MOST_ATTACHED:
+        lines += [f"note:    {too_many(key, len(parts))}", ""]
     return "\n".join(lines)
+
+
+def too_many(key: str, count: int) -> str:
+    """Of a policy in more parts than can be attached. Source: IAM user guide, quotas."""
+    return (
+        f"{count} policies for {key}, and AWS attaches {MOST_ATTACHED} to a user, a group or a "
+        "role unless its quota was raised: --prefix NAME allows all names that begin so in a few, "
+        "--commands run,list leaves out what is not needed; or a group for each "
+        f"{MOST_ATTACHED} policies"
+    )
 
 
 def policies_json(chosen: Chosen) -> dict[str, object]:
