@@ -73,6 +73,7 @@ def deployed_lines(work: Work, done: Deployed) -> list[str]:
         "created": "answers",
         "updated": "answers with the new configuration",
         "weights": "has its new weights",
+        "settings": "is as the file says now",
         "expiry": "is as the file says; its end alone was moved",
         "unchanged": "is as the file says; nothing was changed",
         "rolled back": "answers with the configuration before",

@@ -13,6 +13,7 @@ from control.aws.endpoint.following import (
     reason_of,
 )
 from control.aws.endpoint.image import DENIED
+from control.aws.endpoint.lifetime import End, while_it_answers
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.endpoint.work import PATIENT_TRIES, Work
@@ -48,17 +49,19 @@ def create(work: Work) -> Described:
             raise AwsError(told, error.code) from None
         work.undo()
         raise
-    return finish_creating(work)
+    expires = work.plan.expires
+    return finish_creating(work, End(expires.isoformat(timespec="seconds") if expires else ""))
 
 
-def finish_creating(work: Work) -> Described:
+def finish_creating(work: Work, end: End) -> Described:
     """Wait for an endpoint that is being created, and say what became of it. Raises as `create`."""
     spec = work.plan.spec
     answer = work.follower.until_settled(work.limit_seconds)
     if answer["EndpointStatus"] != "InService":
         raise _failed(work, answer)
-    if work.plan.scaling:
-        apply_scaling(work.account, work.plan.scaling, f"scaling of {spec.name}")
+    with while_it_answers(work, end):
+        if work.plan.scaling:
+            apply_scaling(work.account, work.plan.scaling, f"scaling of {spec.name}")
     return answer
 
 

@@ -6,11 +6,13 @@ from typing import Any, Literal
 from contract.errors import HostError, UsageError
 from control.aws.endpoint.creating import create, finish_creating, remove_failed
 from control.aws.endpoint.following import SETTLED, Described, reason_of
-from control.aws.endpoint.updating import own_tags, update
+from control.aws.endpoint.lifetime import End, expiry_of
+from control.aws.endpoint.marks import own_tags
+from control.aws.endpoint.updating import update
 from control.aws.endpoint.work import Work
 from control.terminal import say
 
-Change = Literal["created", "updated", "weights", "expiry", "unchanged", "rolled back"]
+Change = Literal["created", "updated", "weights", "settings", "expiry", "unchanged", "rolled back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,9 @@ def deploy(work: Work, *, is_update: bool = False) -> Deployed:
             raise UsageError(f"there is no endpoint {name}: leave --update out to make it")
         answer = create(work)
         return Deployed(change="created", answer=answer, expires=_planned(work))
-    own_tags(work, current)
+    tags = own_tags(work, current)
     if current["EndpointStatus"] == "Creating":
-        return _go_on(work)
+        return _go_on(work, End(expiry_of(tags)))
     current = settled(work, current)
     done = update(work, current)
     return Deployed(change=done.change, answer=done.answer, expires=done.expires)
@@ -75,13 +77,15 @@ def _planned(work: Work) -> str:
     return expires.isoformat(timespec="seconds") if expires else ""
 
 
-def _go_on(work: Work) -> Deployed:
+def _go_on(work: Work, end: End) -> Deployed:
     """An earlier command began; this one waits for the rest, and then looks for differences."""
     work.is_under_way = True
     say(f"status:  {work.spec.name} is being made already", to=work.echo)
-    answer = finish_creating(work)
+    answer = finish_creating(work, end)
     done = update(work, answer)
-    change: Change = "created" if done.change in ("unchanged", "expiry") else done.change
+    change: Change = (
+        "created" if done.change in ("unchanged", "settings", "expiry") else done.change
+    )
     return Deployed(change=change, answer=done.answer, expires=done.expires)
 
 

@@ -21,12 +21,17 @@ from control.aws.endpoint.request import (
     model_calls,
     update_call,
 )
-from control.aws.endpoint.traffic import alarm_calls, deployment_config
+from control.aws.endpoint.traffic import (
+    alarm_calls,
+    alarm_removal,
+    auto_alarm_names,
+    deployment_config,
+)
 from control.aws.endpoint.variant import Variant
 from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call
 from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
-from control.aws.scaling.requests import scaling_calls
+from control.aws.scaling.requests import scaling_calls, undo_calls
 from control.s3 import S3Uri
 
 BOTH = "while traffic moves, the old machines are billed, too"
@@ -53,8 +58,17 @@ class EndpointPlan:
         """The configuration's, made of what it says."""
         return str(self.config.parameters["EndpointConfigName"])
 
+    @property
+    def alarm_names(self) -> list[str]:
+        """All that it makes: those of updates, and what wakes it from no machine."""
+        calls = (*self.alarms, *self.scaling)
+        return [str(one.parameters["AlarmName"]) for one in calls if is_alarm(one)]
+
     def calls(self, *, is_update: bool = False) -> list[Call]:
-        """What --show prints: for an endpoint that is new, or for one that exists."""
+        """What --show prints: for an endpoint that is new, or for one that exists.
+
+        What takes something off an endpoint is sent only where it is there.
+        """
         return [
             *(artifact.call for artifact in self.artifacts),
             *(one.call for one in self.publications),
@@ -64,6 +78,7 @@ class EndpointPlan:
             *self.endings,
             self.update if is_update else self.create,
             *self.scaling,
+            *(_dropped(self.spec) if is_update else ()),
         ]
 
 
@@ -181,6 +196,16 @@ def _endings(
             yield end_expiry_call(kind, name)
         else:
             yield expiry_call(kind, name, expires, role, alarms if kind == "alarms" else ())
+
+
+def _dropped(spec: DeploymentSpec) -> Iterator[Call]:
+    """What takes off an endpoint that exists what this file does not ask for."""
+    names = [one.name for one in spec.variants]
+    if not spec.scaling:
+        for name in names:
+            yield from undo_calls(spec.name, name, spec.kind)
+    if not spec.update.has_auto_alarms:
+        yield from map(alarm_removal, auto_alarm_names(spec.name, names))
 
 
 def _scaling(spec: DeploymentSpec) -> Iterator[Call]:

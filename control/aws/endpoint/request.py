@@ -114,17 +114,21 @@ def update_call(
     return Call(service="sagemaker", operation="UpdateEndpoint", parameters=parameters)
 
 
-def weights_call(spec: DeploymentSpec) -> Call:
-    """UpdateEndpointWeightsAndCapacities: the shares of the traffic, at once."""
+def weights_call(spec: DeploymentSpec, *, with_counts: bool = False) -> Call:
+    """UpdateEndpointWeightsAndCapacities: the shares of the traffic, at once; machines, too."""
+    desired = []
+    for one in spec.variants:
+        request: Request = {"VariantName": one.name, "DesiredWeight": one.weight}
+        if with_counts and not spec.serverless:
+            request["DesiredInstanceCount"] = one.instance_count
+        elif with_counts and spec.serverless and spec.serverless.provisioned_concurrency:
+            kept = spec.serverless.provisioned_concurrency
+            request["ServerlessUpdateConfig"] = {"ProvisionedConcurrency": kept}
+        desired.append(request)
     return Call(
         service="sagemaker",
         operation="UpdateEndpointWeightsAndCapacities",
-        parameters={
-            "EndpointName": spec.name,
-            "DesiredWeightsAndCapacities": [
-                {"VariantName": one.name, "DesiredWeight": one.weight} for one in spec.variants
-            ],
-        },
+        parameters={"EndpointName": spec.name, "DesiredWeightsAndCapacities": desired},
     )
 
 

@@ -8,14 +8,15 @@ from contract.errors import UsageError
 from control.aws.call import Call
 from control.aws.endpoint.deploying import Deployed, settled
 from control.aws.endpoint.following import Described
+from control.aws.endpoint.lifetime import End, end_of
+from control.aws.endpoint.marks import own_tags
 from control.aws.endpoint.options import Serverless
 from control.aws.endpoint.plan import BOTH, serverless_cost
-from control.aws.endpoint.request import PREVIOUS, sagemaker_call, update_call
-from control.aws.endpoint.updating import expiry_of, own_tags, take_over, types_of
+from control.aws.endpoint.request import PREVIOUS, update_call
+from control.aws.endpoint.taking_over import end_scaling, find_config, take_over, types_of
 from control.aws.endpoint.work import Work
 from control.aws.missing_endpoint import no_endpoint
 from control.aws.money import Cost, agree, instances
-from control.aws.scaling.applying import undo_scaling
 from control.terminal import say
 
 Config = Mapping[str, Any]  # AWS's answer to DescribeEndpointConfig
@@ -37,13 +38,17 @@ def roll_back(work: Work) -> Deployed:
     before, now = _configs(work, current)
     call = _back_call(work, before, now)
     tags = own_tags(work, current)
-    agree(_costs_of(work.spec.name, before, tags), is_yes=work.is_yes, to=work.echo)
-    if now and types_of(now) != types_of(before):
-        _end_scaling(work, types_of(now))
+    end = end_of(work, tags)
+    agree(_costs_of(work.spec.name, before, end), is_yes=work.is_yes, to=work.echo)
+    if end.trouble:
+        again = f"`kennel deploy {work.spec.path}`"
+        say(f"note:    {end.trouble}: {again} gives it an end again", to=work.echo)
+    if now is None or types_of(now) != types_of(before):
+        _end_scaling(work)
     back = call.parameters["EndpointConfigName"]
     say(f"update:  {current['EndpointConfigName']} -> {back}, back again", to=work.echo)
     answer = take_over(work, current, call, tags)
-    return Deployed(change="rolled back", answer=answer, expires=expiry_of(tags))
+    return Deployed(change="rolled back", answer=answer, expires=end.expires)
 
 
 def _described(work: Work) -> Described:
@@ -59,15 +64,13 @@ def _configs(work: Work, current: Described) -> tuple[Config, Config | None]:
     name = own_tags(work, current).get(PREVIOUS, "")
     if not name or name == current["EndpointConfigName"]:
         raise UsageError(f"endpoint {spec.name} has no earlier configuration to go back to")
-    now, before = (_config(work, one) for one in (current["EndpointConfigName"], name))
+    now, before = (find_config(work, one) for one in (current["EndpointConfigName"], name))
     if before is None:
-        raise UsageError(f"the earlier configuration {name} of {spec.name} does not exist any more")
+        raise UsageError(
+            f"the earlier configuration {name} of {spec.name} does not exist any more: "
+            f"`kennel deploy {spec.path}` gives it that of the file"
+        )
     return before, now
-
-
-def _config(work: Work, name: str) -> Config | None:
-    call = sagemaker_call("DescribeEndpointConfig", EndpointConfigName=name)
-    return work.account.find(call, f"configuration {name}")
 
 
 def _back_call(work: Work, before: Config, now: Config | None) -> Call:
@@ -76,20 +79,18 @@ def _back_call(work: Work, before: Config, now: Config | None) -> Call:
     return update_call(work.spec, name, None, is_counted_anew=is_counted_anew)
 
 
-def _end_scaling(work: Work, variants: Mapping[str, str]) -> None:
-    """AWS refuses other machines while scaling counts those that are there."""
-    spec = work.spec
-    ended = [undo_scaling(work.account, spec.name, one, spec.kind) for one in variants]
-    if any(ended):
-        again = f"`kennel scale apply {spec.path}`, or with the endpoint's name and flags"
+def _end_scaling(work: Work) -> None:
+    """Said, since nothing puts it on again: there is no file that this configuration is of."""
+    if end_scaling(work):
+        again = f"`kennel scale apply {work.spec.path}`, or with the endpoint's name and flags"
         say(f"note:    other machines, so scaling was taken off: {again}", to=work.echo)
 
 
-def _costs_of(name: str, config: Config, tags: Mapping[str, str]) -> list[Cost]:
+def _costs_of(name: str, config: Config, end: End) -> list[Cost]:
     """What the endpoint comes to with this configuration, until its end as it stands."""
-    hours, end = None, expiry_of(tags)
-    if end:
-        left = datetime.fromisoformat(end) - datetime.now(UTC)
+    hours = None
+    if end.expires and not end.trouble:
+        left = datetime.fromisoformat(end.expires) - datetime.now(UTC)
         hours = max(left.total_seconds(), 0.0) / 3600
     costs = []
     for one in config["ProductionVariants"]:

@@ -3,6 +3,8 @@
 Source: SageMaker developer guide, deployment guardrails; SageMaker metrics in CloudWatch.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.call import Call, Request
@@ -18,6 +20,20 @@ STARTING_SECONDS = 1_800  # for machines to come up, besides the waits between s
 # Of the alarms that kennel makes: a twentieth of the answers, five seconds.
 MOST_ERRORS = 0.05
 MOST_LATENCY_US = 5_000_000.0
+_MEASURES: Mapping[str, Request] = {
+    "5xx": {
+        "MetricName": "Invocation5XXErrors",
+        "Statistic": "Average",
+        "Threshold": MOST_ERRORS,
+        "AlarmDescription": "more than a twentieth of the requests fail",
+    },
+    "latency": {
+        "MetricName": "ModelLatency",  # in microseconds
+        "ExtendedStatistic": "p90",
+        "Threshold": MOST_LATENCY_US,
+        "AlarmDescription": "one request in ten takes longer than 5 seconds",
+    },
+}
 
 
 def deployment_config(spec: DeploymentSpec) -> Request | None:
@@ -69,6 +85,22 @@ def alarm_calls(spec: DeploymentSpec) -> list[Call]:
     return [call for one in spec.variants for call in _alarms(spec, one.name)]
 
 
+def auto_alarm_names(endpoint: str, variants: Iterable[str]) -> list[str]:
+    """Of those that `alarms = "auto"` makes, whether they are there or not."""
+    return [alarm_of(endpoint, one, what) for one in variants for what in _MEASURES]
+
+
+def alarm_removal(name: str) -> Call:
+    """Deletes one alarm; AWS may take none of several of which one is not there."""
+    parameters: Request = {"AlarmNames": [name]}
+    return Call(service="cloudwatch", operation="DeleteAlarms", parameters=parameters)
+
+
+def alarms_there(account: Account, names: Sequence[str]) -> list[str]:
+    """Which of these alarms there are. Raises AwsError."""
+    return list(_described(account, names))
+
+
 def check_alarms(account: Account, spec: DeploymentSpec) -> None:
     """Raises SpecError: an alarm that the file names does not exist here. AwsError."""
     names = list(spec.update.alarms)
@@ -83,20 +115,6 @@ def check_alarms(account: Account, spec: DeploymentSpec) -> None:
 
 
 def _alarms(spec: DeploymentSpec, variant: str) -> list[Call]:
-    measures: dict[str, Request] = {
-        "5xx": {
-            "MetricName": "Invocation5XXErrors",
-            "Statistic": "Average",
-            "Threshold": MOST_ERRORS,
-            "AlarmDescription": "more than a twentieth of the requests fail",
-        },
-        "latency": {
-            "MetricName": "ModelLatency",  # in microseconds
-            "ExtendedStatistic": "p90",
-            "Threshold": MOST_LATENCY_US,
-            "AlarmDescription": "one request in ten takes longer than 5 seconds",
-        },
-    }
     return [
         Call(
             service="cloudwatch",
@@ -116,7 +134,7 @@ def _alarms(spec: DeploymentSpec, variant: str) -> list[Call]:
                 "Tags": Tags(name=spec.name, kind=KIND, more=spec.place.tags).as_list(),
             },
         )
-        for name, measure in measures.items()
+        for name, measure in _MEASURES.items()
     ]
 
 
@@ -129,9 +147,12 @@ def ringing(account: Account, spec: DeploymentSpec) -> list[str]:
     return [name for name, state in found.items() if state == "ALARM"]
 
 
-def _described(account: Account, names: list[str]) -> dict[str, str]:
+def _described(account: Account, names: Sequence[str]) -> dict[str, str]:
     """Alarm -> OK, ALARM or INSUFFICIENT_DATA, of those that exist."""
-    parameters: Request = {"AlarmNames": names, "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+    parameters: Request = {
+        "AlarmNames": list(names),
+        "AlarmTypes": ["MetricAlarm", "CompositeAlarm"],
+    }
     call = Call(service="cloudwatch", operation="DescribeAlarms", parameters=parameters)
     answer = account.send(call, "the alarms of the update")
     return {

@@ -1,38 +1,30 @@
-"""Updating: an endpoint that exists gets a new configuration, other weights, or nothing."""
+"""Updating: an endpoint that exists becomes what its file says, all of it or what differs."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from contract.errors import UsageError
-from control.aws.call import Call
-from control.aws.endpoint.following import (
-    Described,
-    EndpointFailedError,
-    advice_for,
-    reason_of,
-)
+from control.aws.endpoint.dropping import drop_scaling, settle_alarms, unwanted_scaling
+from control.aws.endpoint.following import Described
+from control.aws.endpoint.lifetime import End, end_alarms, end_of, move_expiry, while_it_answers
+from control.aws.endpoint.marks import own_tags, tag_as_file_says
 from control.aws.endpoint.plan import costs_of
-from control.aws.endpoint.request import PREVIOUS, TTL, sagemaker_call, update_call, weights_call
-from control.aws.endpoint.traffic import check_alarms, deployment_config, ringing
-from control.aws.endpoint.unused import remove_unused
+from control.aws.endpoint.request import TTL, weights_call
+from control.aws.endpoint.taking_over import give_configuration
 from control.aws.endpoint.work import Work, are_same_weights
-from control.aws.expiry import is_end_of_expiry, set_expiry
 from control.aws.money import agree
-from control.aws.scaling.applying import apply_scaling, undo_scaling
+from control.aws.scaling.applying import apply_scaling
 from control.aws.scaling.requests import registered_call, target_of
-from control.aws.tags import EXPIRES, NAME, NEVER, tags_of
-from control.aws_client import AwsError
 from control.terminal import say
 
-Change = Literal["updated", "weights", "expiry", "unchanged"]
+Change = Literal["updated", "weights", "settings", "expiry", "unchanged"]
+CHANGES: tuple[Change, ...] = ("updated", "weights", "settings", "expiry", "unchanged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updated:
     """What was done to an endpoint, and how it is now."""
 
-    change: Change
+    change: Change  # the most that was
     answer: Described
     expires: str = ""  # ISO 8601, UTC; empty: never
 
@@ -43,28 +35,70 @@ def update(work: Work, current: Described) -> Updated:
     Raises UsageError: the endpoint is not kennel's, or nobody agreed. HostError: the update was
     rolled back or failed, with the reason. AwsError.
     """
-    plan, spec = work.plan, work.spec
     tags = own_tags(work, current)
-    is_other_ttl = tags.get(TTL) != f"{spec.ttl_hours:g}"
-    if current["EndpointConfigName"] != plan.config_name:
-        answer = _replace(work, current, tags)
-        return Updated(change="updated", answer=answer, expires=move_expiry(work, answer))
+    if current["EndpointConfigName"] == work.plan.config_name:
+        return _adjust(work, current, tags)
+    answer = give_configuration(work, current, tags)
+    end = move_expiry(work, answer)
+    with while_it_answers(work, end):
+        _settle(work, tags, end, unwanted_scaling(work, current), (current, answer))
+    return Updated(change="updated", answer=answer, expires=end.expires)
+
+
+def _adjust(work: Work, current: Described, tags: dict[str, str]) -> Updated:
+    """The configuration is the file's already: what is around it may not be."""
+    spec = work.spec
+    end, unwanted = end_of(work, tags), unwanted_scaling(work, current)
+    is_other_end = bool(end.trouble) or tags.get(TTL) != f"{spec.ttl_hours:g}"
+    counts = _counts_now(work, current) if unwanted else {}
+    more = {one for one, now in counts.items() if _count_in_file(work, one) > now}
     work.publish_models()
-    if is_other_ttl or _may_grow(work):
+    if is_other_end or more or _may_grow(work):
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
-    change: Change = "unchanged"
-    wanted = {one.name: one.weight for one in spec.variants}
-    if not are_same_weights(_weights_now(current), wanted):
-        work.account.send(weights_call(spec), f"the weights of {spec.name}")
-        work.is_under_way = True
-        current, change = work.follower.until_settled(work.limit_seconds), "weights"
-    expires = expiry_of(tags)
-    if is_other_ttl:
-        expires = move_expiry(work, current)
-        change = "expiry" if change == "unchanged" else change
+    changes: list[Change] = ["unchanged"]
+    if is_other_end:
+        if end.trouble:
+            say(f"note:    {end.trouble}: its time begins anew", to=work.echo)
+        end = move_expiry(work, current)
+        changes.append("expiry")
+    with while_it_answers(work, end):
+        if _settle(work, tags, end, unwanted, (current,)):
+            changes.append("settings")
+        is_other_count = any(_count_in_file(work, one) != now for one, now in counts.items())
+        wanted = {one.name: one.weight for one in spec.variants}
+        is_other_weight = not are_same_weights(_weights_now(current), wanted)
+        if is_other_weight or is_other_count:
+            call = weights_call(spec, with_counts=is_other_count)
+            work.account.send(call, f"the weights of {spec.name}")
+            work.is_under_way = True
+            current = work.follower.until_settled(work.limit_seconds)
+            changes.append("weights" if is_other_weight else "settings")
+    return Updated(change=min(changes, key=CHANGES.index), answer=current, expires=end.expires)
+
+
+def _settle(
+    work: Work,
+    tags: dict[str, str],
+    end: End,
+    unwanted: dict[str, str],
+    described: tuple[Described, ...],
+) -> bool:
+    """Scaling, alarms and tags as the file has them; whether something was not.
+
+    Args:
+        tags: the endpoint's own, as they were.
+        unwanted: what is scaled and is not so in the file.
+        described: AWS's answers about the endpoint, before and now.
+    """
+    plan = work.plan
+    drop_scaling(work, unwanted)
+    is_other = settle_alarms(work, described)
     if plan.scaling:
-        apply_scaling(work.account, plan.scaling, f"scaling of {spec.name}")
-    return Updated(change=change, answer=current, expires=expires)
+        apply_scaling(work.account, plan.scaling, f"scaling of {work.spec.name}")
+    if plan.alarm_names or unwanted or is_other:
+        end_alarms(work, end)
+    is_tagged = tag_as_file_says(work, described[-1], tags)
+    return bool(unwanted) or is_other or is_tagged
 
 
 def _may_grow(work: Work) -> bool:
@@ -81,138 +115,32 @@ def _may_grow(work: Work) -> bool:
     return False
 
 
-def own_tags(work: Work, current: Described) -> dict[str, str]:
-    """The endpoint's tags. Raises UsageError: somebody else made it."""
-    call = sagemaker_call("ListTags", ResourceArn=current["EndpointArn"])
-    name = work.spec.name
-    tags = tags_of(list(work.account.pages(call, "Tags", f"the tags of {name}")))
-    if NAME not in tags:
-        raise UsageError(
-            f"an endpoint {name} exists, and kennel did not make it: give another name with --name"
-        )
-    return tags
-
-
-def expiry_of(tags: Mapping[str, str]) -> str:
-    """When the endpoint is deleted, as its tags say; empty for never."""
-    return tags.get(EXPIRES, NEVER).replace(NEVER, "")
-
-
-def move_expiry(work: Work, current: Described) -> str:
-    """The life of an endpoint begins anew: the schedules and the tags say when it ends.
-
-    Returns that time, in ISO 8601; empty for never.
-    """
-    plan, spec = work.plan, work.spec
-    tags = {TTL: f"{spec.ttl_hours:g}", EXPIRES: NEVER}
-    doing = f"the scheduled deletion of {spec.name}"
-    for call in plan.endings:
-        if is_end_of_expiry(call):
-            work.account.find(call, doing)
-        else:
-            set_expiry(work.account, call, doing)
-    if plan.expires:
-        tags[EXPIRES] = plan.expires.isoformat(timespec="seconds")
-    tag(work, current, tags)
-    return expiry_of(tags)
-
-
-def tag(work: Work, current: Described, tags: Mapping[str, str]) -> None:
-    """Put tags on the endpoint; those of the same key change."""
-    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-    call = sagemaker_call("AddTags", ResourceArn=current["EndpointArn"], Tags=listed)
-    work.account.send(call, f"the tags of {work.spec.name}")
-
-
-def take_over(work: Work, current: Described, call: Call, tags: Mapping[str, str]) -> Described:
-    """Send UpdateEndpoint and wait; the endpoint's tag says which configuration it had.
-
-    Raises HostError: it was rolled back, or failed. AwsError.
-    """
-    spec, before = work.spec, current["EndpointConfigName"]
-    wanted = call.parameters["EndpointConfigName"]
-    work.patiently(call, f"endpoint {spec.name}")
-    work.is_under_way = True
-    tag(work, current, {PREVIOUS: before})
-    answer = work.follower.until_settled(work.limit_seconds + spec.update.seconds)
-    if answer["EndpointStatus"] == "InService" and answer["EndpointConfigName"] == wanted:
-        return answer
-    if PREVIOUS in tags:
-        tag(work, current, {PREVIOUS: tags[PREVIOUS]})
-    raise _not_updated(work, answer, before)
-
-
-def types_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Variant -> instance type of a configuration; empty words for a serverless one."""
-    return {
-        str(one["VariantName"]): str(one.get("InstanceType", ""))
-        for one in config["ProductionVariants"]
-    }
-
-
-def _replace(work: Work, current: Described, tags: Mapping[str, str]) -> Described:
-    plan, spec = work.plan, work.spec
-    check_alarms(work.account, spec)
-    before = work.account.send(
-        sagemaker_call("DescribeEndpointConfig", EndpointConfigName=current["EndpointConfigName"]),
-        f"the configuration of {spec.name}",
-    )
-    old, new = types_of(before), types_of(plan.config.parameters)
-    deployment = deployment_config(spec)
-    if deployment and old.keys() != new.keys():
-        raise UsageError(
-            f"{spec.path}: update: traffic is shifted between variants of the same names only; "
-            f"{spec.name} has {', '.join(old)}: leave [update] out for this change"
-        )
-    agree(costs_of(spec, is_update=True), is_yes=work.is_yes, to=work.echo)
-    work.make_parts()
-    work.make_alarms(is_undone=False)
-    call = plan.update
-    if old != new:
-        # AWS refuses other machines while scaling counts them; its counts do not carry over.
-        for variant in old:
-            undo_scaling(work.account, spec.name, variant, spec.kind)
-        call = update_call(spec, plan.config_name, deployment, is_counted_anew=True)
-    say(f"update:  {current['EndpointConfigName']} -> {plan.config_name}", to=work.echo)
-    answer = take_over(work, current, call, tags)
-    if plan.scaling:
-        apply_scaling(work.account, plan.scaling, f"scaling of {spec.name}")
-    keep = {plan.config_name, str(current["EndpointConfigName"])}
-    _remove_unused(work, keep)
-    return answer
-
-
-def _remove_unused(work: Work, keep: Collection[str]) -> None:
-    """What lies about costs nothing: that it cannot be removed fails no update."""
-    try:
-        for name in remove_unused(work.account, work.spec.name, keep):
-            say(f"removed: {name}, which nothing uses any more", to=work.echo)
-    except AwsError as error:
-        say(f"note:    old configurations stay: {error}", to=work.echo)
-
-
-def _not_updated(work: Work, answer: Described, before: str) -> EndpointFailedError:
-    """The error of an update that did not hold; says the log and removes the new parts."""
-    spec, reason = work.spec, reason_of(answer)
-    work.follower.say_log()
-    advice = advice_for(reason)
-    said = f"{reason}; {advice}" if advice else reason
-    if answer["EndpointStatus"] == "InService":
-        if rang := ringing(work.account, spec):
-            said = f"the alarm {' and '.join(rang)} rang; {said}"
-        work.undo()
-        return EndpointFailedError(
-            f"endpoint {spec.name}: the update was rolled back: {said}; it answers as before, "
-            f"with {before}"
-        )
-    return EndpointFailedError(
-        f"endpoint {spec.name}: {answer['EndpointStatus']}: {said}; "
-        f"`kennel cleanup {spec.name}` removes it"
-    )
-
-
 def _weights_now(current: Described) -> dict[str, float]:
     return {
         str(one["VariantName"]): float(one.get("DesiredWeight", one.get("CurrentWeight", 0.0)))
         for one in current.get("ProductionVariants", ())
     }
+
+
+def _counts_now(work: Work, current: Described) -> dict[str, int]:
+    """Variant of the file -> how many machines, or how much concurrency, it is to have now."""
+    names = {one.name for one in work.spec.variants}
+    found = {}
+    for one in current.get("ProductionVariants", ()):
+        if one["VariantName"] not in names:
+            continue
+        if work.spec.serverless:
+            config = one.get("DesiredServerlessConfig", one.get("CurrentServerlessConfig", {}))
+            count = config.get("ProvisionedConcurrency")
+        else:
+            count = one.get("DesiredInstanceCount", one.get("CurrentInstanceCount"))
+        if count is not None:
+            found[str(one["VariantName"])] = int(count)
+    return found
+
+
+def _count_in_file(work: Work, variant: str) -> int:
+    spec = work.spec
+    if spec.serverless:
+        return spec.serverless.provisioned_concurrency
+    return next(one.instance_count for one in spec.variants if one.name == variant)

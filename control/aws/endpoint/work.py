@@ -16,6 +16,7 @@ from control.aws.endpoint.model_store import ModelStore
 from control.aws.endpoint.plan import EndpointPlan
 from control.aws.endpoint.publish import publish
 from control.aws.endpoint.request import sagemaker_call
+from control.aws.endpoint.traffic import alarm_removal
 from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
 from control.terminal import say
@@ -82,10 +83,7 @@ class Work:
             name = call.parameters["AlarmName"]
             self.account.send(call, f"alarm {name}")
             if is_undone:
-                removal = {"AlarmNames": [name]}
-                self._undo.append(
-                    Call(service="cloudwatch", operation="DeleteAlarms", parameters=removal)
-                )
+                self._undo.append(alarm_removal(name))
 
     def patiently(self, call: Call, doing: str) -> None:
         """Send a call that names what was made a moment ago. Raises AwsError."""

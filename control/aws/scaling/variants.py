@@ -7,6 +7,7 @@ from typing import Any
 from contract.errors import HostError, SpecError
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.endpoint.payload import kind_of
 from control.aws.scaling.requests import CONCURRENCY, NAMESPACE, SERVICE
 
 
@@ -45,7 +46,9 @@ def read_endpoint(account: Account, name: str) -> EndpointState | None:
     )
     if found is None:
         return None
-    config = account.send(
+    # What AWS tells of the endpoint itself suffices, but for the types: somebody may have deleted
+    # the configuration of an endpoint that goes on to answer.
+    config = account.find(
         Call(
             service="sagemaker",
             operation="DescribeEndpointConfig",
@@ -53,11 +56,11 @@ def read_endpoint(account: Account, name: str) -> EndpointState | None:
         ),
         f"endpoint {name}",
     )
-    configured = config["ProductionVariants"]
+    configured = config["ProductionVariants"] if config else ()
     return EndpointState(
         name=name,
         status=found["EndpointStatus"],
-        kind=_kind(config),
+        kind=_kind(config) if config else kind_of(found),
         variants=tuple(found.get("ProductionVariants", ())),
         instance_types={
             one["VariantName"]: one["InstanceType"] for one in configured if "InstanceType" in one
