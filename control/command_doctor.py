@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from control.aws.call import calls_json
 from control.aws.house.check import Check, note
+from control.command_list import SHOW
 from control.machine import facts
 from control.parser import Command, Parser, add_output_format
 from control.terminal import say, say_json
@@ -14,8 +16,13 @@ WORDS = {True: "fine", False: "to do", None: "note"}
 
 def doctor(arguments: argparse.Namespace) -> int:
     """0 when everything is fine, 1 when something must be done."""
-    from control.aws.house.examine import examine  # every reader of every file comes with it
+    # Here: every reader of every file comes with them.
+    from control.aws.house.examine import examine
+    from control.aws.house.first_calls import first_of_doctor
 
+    if arguments.show:
+        say_json(calls_json(first_of_doctor(arguments.file)))
+        return 0
     known = facts()
     checks = examine(known, arguments.file, arguments.pictures)
     to_do = sum(check.is_ok is False for check in checks)
@@ -56,6 +63,7 @@ def _add_arguments(parser: Parser) -> None:
         type=Path,
         help="a folder of what would be sent: files above the endpoint's limit are counted",
     )
+    parser.add_argument("--show", action="store_true", help=SHOW)
     add_output_format(parser)
 
 
@@ -71,6 +79,7 @@ DOCTOR = Command(
         "kennel doctor",
         "kennel doctor -o json",
         "kennel doctor jobs/dogs_aws.toml",
+        "kennel doctor jobs/dogs_aws.toml --show",
         "kennel doctor jobs/dogs_endpoint.toml --pictures photos",
     ),
     add_arguments=_add_arguments,
