@@ -56,6 +56,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:*") as tar:
             for member in tar:
                 _unpack_member(tar, member, folder)
+    except tarfile.ReadError as error:
+        # Of a file that is none it says what each way of packing makes of it, a line each.
+        reason = "it is no archive" if "\n" in str(error) else str(error)
+        raise BundleError(
+            f"{archive} cannot be unpacked as a model.tar.gz: {reason}; expected a bundle, a run "
+            "folder or a model.tar.gz"
+        ) from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise BundleError(f"{archive} cannot be unpacked as a model.tar.gz: {error}") from error
 

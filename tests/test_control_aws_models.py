@@ -272,6 +272,7 @@ def test_the_name_that_is_suggested_is_free(name, taken, free):
         ('models = { "a b" = "x" }', "ml.m5.large", "expected a name such as dogs/v1"),
         ('models = { a = "x", "a.tar.gz" = "y" }', "ml.m5.large", "two models are called 'a'"),
         ('models = { a = "s3://b/folder/" }', "ml.m5.large", "expected a model.tar.gz in S3"),
+        ('models = { a = "s3://Bad_B/m.tar.gz" }', "ml.m5.large", "Bad_B: expected 3 to 63"),
         ("modles = {}", "ml.m5.large", "did you mean 'models'?"),
         ('cache = "yes"', "ml.m5.large", "true or false"),
     ],

@@ -171,6 +171,8 @@ def test_delete_asks_and_then_leaves_exactly_the_folder(bucket, pets, capsys):
 def test_a_missing_bucket_is_named_and_made_on_demand(aws_here, pets, capsys):
     assert push(pets) == 2
     assert f"the bucket {BUCKET} does not exist" in capsys.readouterr().err
+    assert main(["data", "push", str(pets), "s3://Bad_B/dogs"]) == 2
+    assert "there is no bucket Bad_B: expected 3 to 63 lower-case" in capsys.readouterr().err
     assert push(pets, "--create-bucket") == 0
     s3 = aws_here.client("s3")
     blocked = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
@@ -272,6 +274,7 @@ def test_what_aws_refuses_is_one_line_with_the_policy_that_is_missing(bucket, pe
         (["push", "pets"], "where to is missing"),
         (["push", "pets", "dogs"], "expected s3://BUCKET/PREFIX"),
         (["push", "pets", "s3://b/p", "--merge", "--delete"], "give one of them"),
+        (["push", "pets", "s3://Bad_B/p", "--create-bucket"], "Bad_B: expected 3 to 63 lower-case"),
         (["push", "pets", "s3://b/p", "--restart"], "takes no --restart"),
         (["pack", "pets", "out", "--merge"], "takes no --merge"),
         (["check", "pets", "out"], "takes one folder"),

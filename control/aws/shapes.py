@@ -40,6 +40,15 @@ MOST_SUBNETS, MOST_GROUPS = 16, 5
 ALARM = _shape(r"[ -~]*[!-~][ -~]*", 255, "an alarm's name")
 AMI = _shape(r"[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*", 63, "the name of one of SageMaker's machine images")
 MEDIA_TYPE = _shape(r"[!-~]([ -~]*[!-~])?", 256, "a media type such as image/jpeg")
+# A bucket that can be made. Source: Amazon S3 user guide, General purpose bucket naming rules.
+NEW_BUCKET = _shape(
+    r"(?!xn--|sthree-|amzn-s3-demo-)(?!.*\.\.)(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)"
+    r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]+[a-z0-9]",
+    63,
+    "3 to 63 lower-case letters, digits, hyphens and dots, as S3 wants a bucket's name",
+)
+# Of a model's: S3 has made none with capitals or underscores since 2018, and only in us-east-1.
+BUCKET = _shape(r"[a-z0-9][a-z0-9.-]*", 63, NEW_BUCKET.expected)
 # What we put behind it has to fit, too: the longest that every operation takes is 512.
 S3_PLACE = _shape(r"s3://[A-Za-z0-9][\w.-]*(/[^\x00-\x1f\x7f]*)?", 480, "s3://BUCKET/PREFIX")
 

@@ -13,6 +13,7 @@ from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.money import Cost, agree
 from control.aws.rates import HOURS_A_MONTH, S3_GB_MONTH, S3_PUT_REQUEST, kept_per_month
+from control.aws.shapes import NEW_BUCKET
 from control.aws_client import AwsError
 from control.data.compare import There, compare, listed_objects, md5_hex, missing_items
 from control.data.push_calls import (
@@ -129,13 +130,18 @@ def size_text(num_bytes: int) -> str:
 
 
 def _listed(account: Account, uri: S3Uri, options: Options) -> dict[str, S3Object]:
+    forbidden = f"{uri.bucket}: expected {NEW_BUCKET.expected}"
     if options.create_bucket:
+        if not NEW_BUCKET.fits(uri.bucket):
+            raise UsageError(f"--create-bucket: {forbidden}")
         _make_bucket(account, uri.bucket, options.kms_key)
     try:
         return listed_objects(account, uri)
     except AwsError as error:
-        if error.code != "NoSuchBucket":
+        if error.code not in ("NoSuchBucket", "InvalidBucketName"):
             raise
+        if not NEW_BUCKET.fits(uri.bucket):
+            raise UsageError(f"there is no bucket {forbidden}") from None
         raise UsageError(
             f"the bucket {uri.bucket} does not exist: check its name, or add --create-bucket, "
             f"which makes it in {account.region}, private and encrypted"

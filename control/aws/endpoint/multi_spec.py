@@ -14,6 +14,7 @@ from typing import Any
 from contract.errors import SpecError, UsageError
 from contract.targets import ARCHIVE_ENDING, DEEPEST
 from control.aws.endpoint.fields import Fields
+from control.aws.shapes import BUCKET
 from control.s3 import SCHEME, S3Uri, Source
 
 NAMES = ("prefix", "models", "cache", "gpu")
@@ -114,6 +115,8 @@ def source_of(text: str, folder: Path | None = None) -> Source:
     """An archive in S3, or a path, relative to `folder`. Raises UsageError."""
     if text.startswith(SCHEME):
         uri = S3Uri.parse(text)
+        if not BUCKET.fits(uri.bucket):
+            raise UsageError(f"{text}: {uri.bucket}: expected {BUCKET.expected}")
         if not uri.key.endswith(ARCHIVE_ENDING):
             raise UsageError(f"{text}: expected a model.tar.gz in S3")
         return uri

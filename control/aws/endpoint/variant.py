@@ -8,6 +8,7 @@ from pathlib import Path
 from contract.errors import SpecError, UsageError
 from control.aws.endpoint.fields import Fields
 from control.aws.endpoint.place import EndpointPlace, instance_type_in
+from control.aws.shapes import BUCKET
 from control.s3 import SCHEME, S3Uri, Source
 
 ONLY_ONE = "main"  # the variant's name where the file has no [[variants]]
@@ -60,6 +61,8 @@ def bundle_in(fields: Fields) -> Source:
         uri = S3Uri.parse(text)
     except UsageError:
         raise fields.wrong("bundle", "s3://BUCKET/.../model.tar.gz", text) from None
+    if not BUCKET.fits(uri.bucket):
+        raise fields.wrong("bundle", BUCKET.expected, uri.bucket)
     if not uri.key.endswith(".tar.gz"):
         raise fields.wrong("bundle", "an object that ends in .tar.gz", text)
     return uri
