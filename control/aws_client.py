@@ -5,6 +5,7 @@ counts, too. boto3 is imported when a client is made: that takes a third of a se
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,6 +21,8 @@ TRANSIENT = frozenset({"", "InternalFailure", "InternalServerError", "ServiceUna
 TRANSIENT |= {"502", "503", "504", "RequestTimeout", "ServiceUnavailableException"}
 TRANSIENT |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
 TRANSIENT |= {"InternalError", "Unavailable", "RequestLimitExceeded"}  # EC2's words
+_NOT_AWS = "see AWS_ENDPOINT_URL, and proxies between"
+_PAGE = re.compile(r"<(?:!doctype html|html)\b(?:.*?<title>([^<]{0,80}))?", re.IGNORECASE)
 # Of a ModelError: what the container said. Source: SageMaker runtime API reference.
 DETAILS = ("OriginalStatusCode", "OriginalMessage", "LogStreamArn")
 
@@ -95,6 +98,18 @@ def credentials_end() -> datetime | None:
     return end if isinstance(end, datetime) else None
 
 
+def known_values(service: str, shape: str) -> tuple[str, ...]:
+    """What AWS's own model of the service, as boto3 brings it, lists for a field's type.
+
+    Empty without boto3, or where the model lists nothing. Asks nobody.
+    """
+    try:
+        from botocore.session import get_session  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        return ()
+    return tuple(get_session().get_service_model(service).shape_for(shape).enum)
+
+
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
     """Turn what boto3 raises inside into our errors, in one line that begins with `doing`.
@@ -110,6 +125,10 @@ def aws_errors(doing: str) -> Iterator[None]:
     except exceptions.ClientError as error:
         said = error.response.get("Error", {})
         code, words = str(said.get("Code", "")), " ".join(str(said.get("Message", "")).split())
+        if page := _PAGE.match(words):
+            title = f" ({page[1].strip()})" if page[1] else ""
+            told = f"{doing}: a web page{title} answers in AWS's place: {_NOT_AWS}"
+            raise AwsError(told, code) from None
         remedy = remedy_for(code, words)
         told = f"{doing}: AWS says {code}: {words}"
         more = {name: error.response[name] for name in DETAILS if name in error.response}
@@ -126,7 +145,7 @@ def aws_errors(doing: str) -> Iterator[None]:
         code = type(error).__name__ if _is_set_here(error) else ""
         raise AwsError(_told_here(doing, error), code) from None
     except ResponseParserError:
-        told = "what answers does not speak as AWS does: see AWS_ENDPOINT_URL, and proxies between"
+        told = f"what answers does not speak as AWS does: {_NOT_AWS}"
         raise AwsError(f"{doing}: {told}") from None
 
 

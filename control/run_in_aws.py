@@ -10,8 +10,9 @@ from typing import Any, Protocol, TextIO
 from contract.errors import SpecError, UsageError
 from contract.job import JobResult
 from control.aws.call import Call, calls_json
+from control.aws.ec2.instance_plan import InstancePlan
 from control.aws.ec2.instance_request import without_script
-from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner, InstancePlan
+from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner
 from control.aws.job.ending import bill_line
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
 from control.aws.job.starting import Asked
@@ -40,12 +41,19 @@ class PlanInAws(Protocol):
     def costs(self) -> Sequence[Cost]:
         """At worst."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the file says and the place has not."""
+
 
 class RunnerInAws(Protocol):
     """A place in AWS that runs jobs. The run's folder looks as a local one's in the end."""
 
     def plan(self, spec: JobSpec) -> Any:
         """A PlanInAws, which `run` takes again."""
+
+    def check(self, plan: Any) -> None:
+        """Before anybody agrees to what it costs. Raises UsageError: it cannot be sent."""
 
     def run(self, spec: JobSpec, folder: Path | None = None, plan: Any = None) -> JobResult:
         """To its end. Raises DetachedError after Ctrl-C: the job goes on."""
@@ -112,8 +120,8 @@ def _instance_on_top(spec: JobSpec, aws: AwsPlace, given: Mapping[str, Any]) -> 
     if given.get("instance_count", 1) != 1:
         raise UsageError("--instances: a job on EC2 has one machine; several need --on aws")
     ours = {name: given[name] for name in ("instance_type", "spot", "role") if name in given}
-    image = {"image": given["image"]} if "image" in given else {}
-    return replace(spec, aws=replace(aws, **image), ec2=replace(spec.ec2, **ours))
+    here = {name: given[name] for name in ("image", "instance_count") if name in given}
+    return replace(spec, aws=replace(aws, **here), ec2=replace(spec.ec2, **ours))
 
 
 def show_calls(plan: PlanInAws, *, as_json: bool = True) -> None:
@@ -132,9 +140,12 @@ def run_in_aws(arguments: argparse.Namespace, spec: JobSpec, echo: TextIO) -> Jo
     """
     runner = RUNNERS[arguments.on](echo)
     plan = runner.plan(spec)
+    for note in plan.notes:
+        say(f"note: {note}", to=sys.stderr if arguments.show else echo)
     if arguments.show:
         show_calls(plan, as_json=arguments.output == "json")
         return None
+    runner.check(plan)
     agree(plan.costs, is_yes=bool(arguments.yes), to=echo)
     return runner.run(spec, plan=plan)
 

@@ -8,12 +8,13 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from contract.study import Study
+from control.aws.call import calls_json
 from control.aws.job.interrupts import DetachedError
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
 from control.aws.money import agree
 from control.aws.tuning.run_tuning import TUNING_JOB, TuningRunner
 from control.place import refuse
-from control.run_in_aws import show_asked, show_calls
+from control.run_in_aws import show_asked
 from control.runs import RUNS, find_run, make_run_folder, read_run
 from control.study_runs import StudyRun, is_finished, same_study, study_of
 from control.terminal import say, say_json
@@ -50,7 +51,7 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     runner = TuningRunner(echo=echo, look_again=again)
     tuning = tuning.with_parents(tuple(map(_tuning_job_of, _parents(tuning))))
     if arguments.show and not arguments.stop:
-        show_calls(runner.plan(tuning))
+        say_json(calls_json(runner.plan(tuning).calls))
         return 0
     earlier = same_study(RUNS, tuning, TUNING_JOB)
     is_under_way = earlier is not None and earlier.run.status == "InProgress"
@@ -76,6 +77,7 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
         return 0
     else:
         plan = runner.plan(tuning)
+        runner.check(plan)
         agree(plan.costs, is_yes=bool(arguments.yes), to=echo)
         found = runner.run(tuning, plan)
     if arguments.fetch_best and found.study and found.study.best is not None:
@@ -91,7 +93,7 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     runner = SageMakerRunner(echo=echo)
     spec = one_job(tuning)
     if arguments.show and not arguments.stop:
-        show_calls(runner.plan(spec))
+        say_json(calls_json(runner.plan(spec).calls))
         return 0
     earlier = same_study(RUNS, tuning, TRAINING_JOB)
     is_under_way = earlier is not None and earlier.run.status == "InProgress"
@@ -111,6 +113,7 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
         return 0
     else:
         plan = runner.plan(spec)
+        runner.check(plan)
         agree(plan.costs, is_yes=bool(arguments.yes), to=echo)
         folder = earlier.run.folder if earlier else make_run_folder(RUNS, spec.name)
         result = runner.run(spec, folder, plan)

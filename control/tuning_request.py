@@ -111,7 +111,7 @@ def _check(tuning: Tuning) -> None:
 def _config(spec: TuningSpec) -> Request:
     limits = {
         "MaxNumberOfTrainingJobs": spec.num_jobs,
-        "MaxParallelTrainingJobs": spec.max_parallel_jobs,
+        "MaxParallelTrainingJobs": min(spec.max_parallel_jobs, spec.num_jobs),
         "MaxRuntimeInSeconds": spec.max_runtime_seconds,
     }
     config: Request = {

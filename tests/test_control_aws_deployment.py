@@ -110,6 +110,7 @@ def test_what_cannot_be_is_refused_with_its_place(tmp_path, top, aws, more, word
         (TWO + '[update]\nstrategy = "rolling"', "one variant only"),
         ('[[variants]]\nname = "a"', "variants[1].bundle"),
         ('[[variants]]\nname = "a"\nbundle = "s3://b/model"', ".tar.gz"),
+        ('[[variants]]\nname = "a"\nbundle = "s3://Bad_B/m.tar.gz"', "lower-case letters"),
     ],
 )
 def test_variants_that_cannot_be_are_refused(tmp_path, more, words):

@@ -15,6 +15,7 @@ from control.cli import main
 from control.job_spec import read_job_spec
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "jobs" / "dogs_ec2.toml"
+VPC = 'subnets = ["subnet-1"]\nsecurity_groups = ["sg-1"]'
 EVERYTHING = """[ec2]
 instance_type = "g5.2xlarge"
 volume_gb = 200
@@ -112,6 +113,30 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, line, says):
         read_job_spec(job_file(tmp_path, more=f"[ec2]\n{line}\n"), in_aws=True)
     assert says in str(caught.value)
     assert "dogs.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("aws", "more", "says"),
+    [
+        ("network_isolation = true", "", "on an instance the job could use the network"),
+        (VPC, "", "is not in this VPC unless [ec2] says so"),
+        (VPC, '[ec2]\nsubnet = "subnet-0123456789abcdef0"\n', "is not in this VPC"),
+        ("instance_count = 2", "", "this asks for 2: add --instances 1"),
+    ],
+)
+def test_a_protection_that_an_instance_has_not_is_refused(tmp_path, capsys, aws, more, says):
+    words = ["run", str(job_file(tmp_path, aws, more)), "--on", "ec2", "--show"]
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_what_an_instance_does_in_its_own_way_is_taken_or_said(tmp_path, capsys):
+    path = job_file(tmp_path, f'{VPC}\ninstance_count = 2\ncheckpoints = "s3://b/c"', EVERYTHING)
+    words = ["run", str(path), "--on", "ec2", "--show", "-o", "json", "--instances", "1"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)[0]["parameters"]["SubnetId"] == "subnet-0123456789abcdef0"
+    assert said.err.startswith("note: aws.checkpoints: an instance has none in S3")
 
 
 def test_show_needs_no_account_and_no_region(tmp_path, capsys, monkeypatch):

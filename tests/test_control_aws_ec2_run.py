@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from serving import picture
@@ -259,6 +260,29 @@ def test_the_debugger_stays_in_sagemaker(aws_here, here, capsys):
     living(aws_here, here, *LIFE)
     assert main(["run", str(job_file(here, more="[rules.Overfit]\n")), *RUN]) == 0
     assert "on an instance the job goes without" in capsys.readouterr().out
+
+
+def test_a_job_that_was_never_started_is_not_waited_for(aws_here, here, capsys):
+    aws_here.fail("RunInstances", "Unsupported", "no such type here")
+    assert main(["run", str(job_file(here)), *RUN]) == 1
+    capsys.readouterr()
+    assert main(["run", "--attach", "dogs"]) == 2
+    said = capsys.readouterr().err
+    assert "runs/0001-dogs was never started: " in said
+    assert "no such type here" in said
+    assert aws_here.calls("DescribeInstances") == []
+
+
+def test_an_instance_that_never_appeared_is_not_waited_for_again(aws_here, here, capsys):
+    """As when `kennel run` was killed between run.json and RunInstances, an hour ago."""
+    aws_here.fail("RunInstances", "Unsupported", "no such type here")
+    assert main(["run", str(job_file(here)), *RUN]) == 1
+    path = only_run(here) / "run.json"
+    began = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    told = {**run_json(only_run(here)), "status": "InProgress", "started_at": began}
+    path.write_text(json.dumps(told))
+    assert main(["run", "--attach", "dogs"]) == 1
+    assert "without a last word, after waiting" in capsys.readouterr().out
 
 
 def test_outputs_can_be_fetched_again_after_a_refusal(aws_here, here, capsys):

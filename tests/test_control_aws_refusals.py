@@ -5,12 +5,14 @@ import threading
 
 import pytest
 from botocore.exceptions import (
+    ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     SSOTokenLoadError,
     UnauthorizedSSOTokenError,
 )
 
+from control.aws.account import is_missing
 from control.aws_client import AwsError, aws_errors
 from control.aws_remedies import remedy_for
 
@@ -50,6 +52,17 @@ def page():
     server.shutdown()
     thread.join(30)
     server.server_close()
+
+
+@pytest.mark.parametrize("title", ["", "<title>404 Not Found</title>"])
+def test_a_page_of_an_error_is_named_and_not_quoted(title):
+    said = f"<!doctype html> <html lang=en> {title} <h1>Not Found</h1> <p>The URL was not found"
+    with pytest.raises(AwsError) as caught, aws_errors("endpoint dogs"):
+        raise ClientError({"Error": {"Code": "404", "Message": said}}, "DescribeEndpoint")
+    named = " (404 Not Found)" if title else ""
+    told = f"endpoint dogs: a web page{named} answers in AWS's place: see AWS_ENDPOINT_URL"
+    assert str(caught.value).startswith(told)
+    assert (caught.value.code, is_missing(caught.value)) == ("404", True)
 
 
 def test_a_page_instead_of_aws_is_no_traceback(aws, page):

@@ -227,7 +227,7 @@ def test_the_worst_case_is_machines_times_price_times_limit(tmp_path):
     assert cost.worst == pytest.approx(2 * 0.23 * 0.5)
     assert "waiting is free" in cost.line()
     assert "1 h 00 min" in cost.line()
-    unknown = replace(spec, aws=replace(spec.aws, instance_type="ml.new.large"))
+    unknown = replace(spec, aws=replace(spec.aws, instance_type="ml.c4.xlarge"))
     (cost,) = plan_training(unknown, Account()).costs
     assert "unknown price" in cost.line()
 

@@ -196,3 +196,11 @@ def test_batch_size_auto_is_a_word_for_sagemaker_too():
     assert ranges["CategoricalParameterRanges"] == [
         {"Name": "batch-size", "Values": ["auto", "32"]}
     ]
+
+
+@pytest.mark.parametrize("strategy", [{"max_jobs": 5}, GRID])
+def test_no_more_trials_at_once_are_asked_for_than_there_are(strategy):
+    tuning = Tuning(spec=spec_of(**strategy, max_parallel_jobs=20), channels=CHANNELS)
+    config = request_for_tuning_job(tuning, PLACE, "dogs").parameters
+    limits = config["HyperParameterTuningJobConfig"]["ResourceLimits"]
+    assert limits["MaxParallelTrainingJobs"] == limits["MaxNumberOfTrainingJobs"] < 20

@@ -1,14 +1,17 @@
 """Names in AWS: of a limited length, and never free again once a job had them."""
 
 import hashlib
+import re
 import time
 from dataclasses import replace
 
+from contract.errors import UsageError
 from control.aws.account import Account
 from control.aws_place import AwsPlace
 
 STAMP = "%Y%m%d-%H%M%S"  # UTC
 DIGEST_CHARACTERS = 12
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com[./]")
 LONGEST = 63  # Source: SageMaker API reference; tuning jobs have 32
 
 
@@ -34,6 +37,17 @@ def shortened(name: str, longest: int) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:DIGEST_CHARACTERS]
     return f"{name[: longest - DIGEST_CHARACTERS - 1]}-{digest}"
+
+
+def check_image_region(image: str, account: Account) -> None:
+    """Raises UsageError: the image lies in another region than the job, and AWS fetches none."""
+    found = _ECR.match(image)
+    if found and found[1] != account.region:
+        raise UsageError(
+            f"aws.image: {image} is in {found[1]}, and the job would be in {account.region}; AWS "
+            f"takes images of the same region: AWS_REGION={account.region} ./build_and_push.sh "
+            f"brings it there, AWS_REGION={found[1]} brings the job to the image"
+        )
 
 
 def complete(place: AwsPlace, account: Account) -> AwsPlace:

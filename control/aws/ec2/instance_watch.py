@@ -57,6 +57,7 @@ class InstanceWatch:
     echo: TextIO
     interrupts: Interrupts
     was_stopped: InitVar[bool]  # by somebody, in an earlier session
+    age_seconds: InitVar[float]  # since it was asked for, perhaps in an earlier session
     onlooker: Onlooker = field(init=False)
     _lines: S3Log = field(init=False)
     _at: str = field(init=False, default="")
@@ -64,10 +65,10 @@ class InstanceWatch:
     _began: float = field(init=False, default=0.0)
     _fresh: list[str] = field(init=False, default_factory=list)  # lines that were not said yet
 
-    def __post_init__(self, was_stopped: bool) -> None:
+    def __post_init__(self, was_stopped: bool, age_seconds: float) -> None:
         position = _position(self.folder)
         self._lines = S3Log(self.account, self.where.join(LOG_NAME), position)
-        self._began = time.monotonic()
+        self._began = time.monotonic() - age_seconds
         self.onlooker = Onlooker(
             what=f"the instance of job {self.job}",
             again=f"kennel run --attach {self.folder}",

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import SpecError
 from contract.job import JobResult
 from contract.metrics import read_metrics
 from contract.opt_ml import OptMl
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.ec2.instance_plan import InstancePlan, plan_instance
 from control.aws.ec2.instance_request import (
     JOB_TAG,
-    instance_job,
-    request_for_instance,
     request_to_find,
     request_to_read,
     request_to_stop,
@@ -27,9 +25,14 @@ from control.aws.ec2.instance_watch import InstanceWatch
 from control.aws.job.interrupts import Interrupts
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import COMMERCIAL, CONSOLES
-from control.aws.job.starting import Asked, check_region, making, new_run
-from control.aws.money import Cost, instances
-from control.aws.names import stamped
+from control.aws.job.starting import (
+    Asked,
+    age_of,
+    check_region,
+    check_started,
+    making,
+    new_run,
+)
 from control.aws.prices import price_per_hour
 from control.aws_client import AwsError
 from control.job_spec import JobSpec
@@ -39,25 +42,6 @@ from control.terminal import say
 from control.transcript import Transcript
 
 EC2_INSTANCE = "ec2-instance"  # what a run in AWS is, in its run.json
-LEFT_OUT = (
-    "note: [debugger], [profiler] and [rules] need SageMaker; on an instance the job goes without"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstancePlan:
-    """What is sent for one job, and what it may cost."""
-
-    name: str  # of the job in AWS
-    calls: tuple[Call, ...]
-    costs: tuple[Cost, ...]
-    output: str  # s3://BUCKET/PREFIX, above the job's own folder
-    limit_seconds: int  # after that the instance has ended itself
-
-    @property
-    def script(self) -> str:
-        """The user data, for a person."""
-        return str(self.calls[-1].parameters["UserData"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,31 +53,11 @@ class Ec2Runner:
     echo: TextIO = field(default_factory=lambda: sys.stdout)  # where the job's lines are shown
 
     def plan(self, spec: JobSpec, at: float | None = None) -> InstancePlan:
-        """What `run` sends. Asks AWS for nothing but what a short name of the image stands for.
+        """What `run` sends, and what it may cost."""
+        return plan_instance(spec, self.account, at)
 
-        Args:
-            at: seconds since 1970, for the job's name; now.
-
-        Raises SpecError: no [aws], or too long for user data; UsageError, AwsError.
-        """
-        if spec.aws is None:
-            raise SpecError(
-                f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml"
-            )
-        name = stamped(spec.name, at=at)
-        aws = replace(spec.aws, image=self.account.image_uri(spec.aws.image))
-        job = instance_job(spec, aws, spec.ec2, name)
-        kind, hours = spec.ec2.instance_type, job.limit_seconds / 3600
-        cost = instances(1, kind, "ec2", f"instance for {spec.name}", hours)
-        if spec.ec2.spot:
-            cost = replace(cost, note="spot: usually a third of it")
-        return InstancePlan(
-            name=name,
-            calls=(request_for_instance(spec, aws, spec.ec2, job),),
-            costs=(cost,),
-            output=aws.output,
-            limit_seconds=job.limit_seconds,
-        )
+    def check(self, plan: InstancePlan) -> None:
+        """Nothing is left to be refused: an instance fetches its image from any region."""
 
     def run(
         self, spec: JobSpec, folder: Path | None = None, plan: InstancePlan | None = None
@@ -107,8 +71,6 @@ class Ec2Runner:
         where = self._where(spec, plan)
         run = new_run(spec.name, folder, where, spec.hyperparameters, spec.channels)
         say(f"job {spec.name} in {folder}", to=self.echo)
-        if spec.debug.is_on:
-            say(LEFT_OUT, to=self.echo)
         with self._watching(run) as watch:
             with making(run, watch.onlooker):
                 for call in plan.calls:
@@ -122,6 +84,7 @@ class Ec2Runner:
         Raises as `run` does, and UsageError: it is in another region.
         """
         check_region(run, self.account)
+        check_started(run)
         with self._watching(run) as watch:
             return self._follow(replace(run, pid=os.getpid()), watch)
 
@@ -182,6 +145,7 @@ class Ec2Runner:
                 echo=self.echo,
                 interrupts=interrupts,
                 was_stopped=bool(run.aws.get("was_stopped")),
+                age_seconds=age_of(run),
             )
 
     def _follow(self, run: Run, watch: InstanceWatch) -> JobResult:

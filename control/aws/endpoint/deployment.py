@@ -21,6 +21,7 @@ from control.aws.endpoint.place import EndpointPlace, endpoint_place_in
 from control.aws.endpoint.transform_spec import TransformSpec, transform_in
 from control.aws.endpoint.update_policy import UpdatePolicy, update_policy_in
 from control.aws.endpoint.variant import Variant, bundle_in, variants_in
+from control.aws.machines import check_type
 from control.aws.scaling.policy import ScalingSpec, scaling_in
 from control.bundle_source import find_bundle
 from control.job_spec import NAME_PATTERN, name_from
@@ -190,6 +191,11 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
         raise SpecError(f"{path}: update.strategy: rolling works with one variant only")
     for variant in spec.variants:
         check_host(path, variant.instance_type, spec.place)
+        check_type(
+            f"{path}: aws.instance_type",
+            variant.instance_type,
+            "transform" if spec.kind == "batch" else "hosting",
+        )
 
 
 def _check_foreign(spec: DeploymentSpec) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from contract.errors import SpecError
 from control.aws.endpoint.place import EndpointPlace
+from control.aws.machines import IMAGE_CUDA as IMAGE_CUDA
+from control.aws.machines import Version as Version
+from control.aws.machines import check_chips, check_gpu, family_of, repository_of
+from control.aws.machines import has_gpu as has_gpu
+from control.aws.machines import is_arm as is_arm
 
-Version = tuple[int, int]
-# In our images: cuda-toolkit in docker/requirements/serve.lock (a test compares).
-IMAGE_CUDA: Version = (13, 0)
 CPU_IMAGE, GPU_IMAGE = "kennel-serve-cpu", "kennel-serve"
 
 
@@ -41,28 +43,6 @@ USUAL_CUDA: dict[str, Version] = {
     **dict.fromkeys(("g6e", "gr6"), (12, 2)),
     **dict.fromkeys(("p5e", "p5en"), (12, 4)),
 }
-# Families whose chips a CUDA version has given up. Source: CUDA 13.0 release notes: Maxwell,
-# Pascal and Volta; CUDA 12.0: Kepler.
-LAST_CUDA = {"p2": 11, "p3": 12, "p3dn": 12}
-# No NVIDIA chip that our image computes on: Inferentia, Trainium, or ARM beside the GPU.
-FOREIGN = ("inf1", "inf2", "trn1", "trn1n", "trn2", "g5g", "p6e")
-
-
-def family_of(instance_type: str) -> str:
-    """`g4dn` of ml.g4dn.xlarge."""
-    return instance_type.removeprefix("ml.").partition(".")[0]
-
-
-def has_gpu(instance_type: str) -> bool:
-    """Whether the type has NVIDIA's chips: families g and p."""
-    family = family_of(instance_type)
-    return (family[:1] in ("g", "p") and family[1:2].isdigit()) or family.startswith("gr")
-
-
-def is_arm(instance_type: str) -> bool:
-    """Graviton: a `g` after the generation, as in c7g, m6gd, r8g."""
-    family = family_of(instance_type)
-    return not has_gpu(instance_type) and family[2:3] == "g"
 
 
 def has_local_disk(instance_type: str) -> bool:
@@ -78,7 +58,7 @@ def image_of(place: EndpointPlace, instance_type: str) -> str:
 
 def is_ours(image: str) -> bool:
     """Whether the image's repository is one of build_and_push.sh's."""
-    return _repository(image) in (CPU_IMAGE, GPU_IMAGE)
+    return repository_of(image) in (CPU_IMAGE, GPU_IMAGE)
 
 
 def cuda_of(place: EndpointPlace) -> Version | None:
@@ -116,19 +96,14 @@ def host_image_for(instance_type: str, place: EndpointPlace) -> str:
 
 def check_host(path: Path, instance_type: str, place: EndpointPlace) -> None:
     """Raises SpecError for a type, an image and a host image that cannot work together."""
-    family = family_of(instance_type)
     if is_ours(image_of(place, instance_type)):
-        if family in FOREIGN or is_arm(instance_type):
-            raise SpecError(
-                f"{path}: aws.instance_type: {instance_type} has other chips than our images "
-                "compute on (x86-64, NVIDIA): take e.g. ml.m5.large or ml.g4dn.xlarge"
-            )
+        check_chips(f"{path}: aws.instance_type", instance_type)
         if place.image and CPU_IMAGE in place.image and has_gpu(instance_type):
             raise SpecError(
                 f"{path}: aws.image: {CPU_IMAGE} leaves the GPU of {instance_type} idle: take "
                 f"{GPU_IMAGE}, or a CPU type"
             )
-        if _repository(place.image) == GPU_IMAGE and not has_gpu(instance_type):
+        if repository_of(place.image) == GPU_IMAGE and not has_gpu(instance_type):
             raise SpecError(
                 f"{path}: aws.image: {GPU_IMAGE} wants a GPU, and there is none here: take "
                 f"{CPU_IMAGE}"
@@ -145,12 +120,7 @@ def check_host(path: Path, instance_type: str, place: EndpointPlace) -> None:
 
 def _check_gpu(path: Path, instance_type: str, place: EndpointPlace) -> None:
     cuda = cuda_of(place)
-    last = LAST_CUDA.get(family_of(instance_type))
-    if cuda and last and cuda[0] > last:
-        raise SpecError(
-            f"{path}: aws.instance_type: CUDA {cuda[0]}.{cuda[1]}, which the image has, does not "
-            f"know the GPU of {instance_type} any more: take ml.g4dn, ml.g5 or newer"
-        )
+    check_gpu(f"{path}: aws.instance_type", instance_type, cuda)
     hosts = {one.name: one for one in HOST_IMAGES}
     if place.ami and place.ami not in hosts:
         raise SpecError(f"{path}: aws.ami: expected {' | '.join(hosts)}, got {place.ami!r}")
@@ -166,7 +136,3 @@ def _check_gpu(path: Path, instance_type: str, place: EndpointPlace) -> None:
             f"{path}: aws.cuda: no host image of SageMaker's knows CUDA {cuda[0]}.{cuda[1]}; the "
             f"newest knows {HOST_IMAGES[-1].cuda[0]}.{HOST_IMAGES[-1].cuda[1]}"
         )
-
-
-def _repository(image: str) -> str:
-    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]

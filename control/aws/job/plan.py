@@ -10,6 +10,7 @@ from contract.rule_request import RULE_INSTANCE
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.job.training_request import limit_of, request_for_training_job
+from control.aws.machines import check_training
 from control.aws.money import Cost, instances
 from control.aws.names import complete, stamped
 from control.aws_place import AwsPlace
@@ -25,6 +26,8 @@ class TrainingPlan:
     name: str  # of the training job
     calls: tuple[Call, ...]
     costs: tuple[Cost, ...]
+    image: str
+    notes: tuple[str, ...] = ()
 
 
 def plan_training(spec: JobSpec, account: Account, at: float | None = None) -> TrainingPlan:
@@ -39,12 +42,15 @@ def plan_training(spec: JobSpec, account: Account, at: float | None = None) -> T
     if spec.aws is None:
         raise SpecError(f"job {spec.name}: --on aws needs a table [aws]: see jobs/dogs_aws.toml")
     _check_weights(spec, spec.aws)
+    check_training(spec.aws)
     place = complete(spec.aws, account)
     name = stamped(spec.name, at=at)
     uploads, sources = _own_rules(spec, place, name)
     request = request_for_training_job(spec, place, name, sources)
     create = Call(service="sagemaker", operation="CreateTrainingJob", parameters=request)
-    return TrainingPlan(name=name, calls=(*uploads, create), costs=costs_of(spec, place))
+    return TrainingPlan(
+        name=name, calls=(*uploads, create), costs=costs_of(spec, place), image=place.image
+    )
 
 
 def costs_of(spec: JobSpec, place: AwsPlace) -> tuple[Cost, ...]:

@@ -19,7 +19,7 @@ from control.aws.job.interrupts import Interrupts
 from control.aws.job.log_tail import describe_streams
 from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.plan import TrainingPlan, plan_training
-from control.aws.job.starting import Asked, check_region, making, new_run
+from control.aws.job.starting import Asked, check_region, check_started, making, new_run
 from control.aws.job.watch import (
     Description,
     JobWatch,
@@ -27,6 +27,7 @@ from control.aws.job.watch import (
     stop_job,
     stop_training_job,
 )
+from control.aws.names import check_image_region
 from control.aws_client import AwsError
 from control.job_spec import JobSpec
 from control.rule_text import summary_of
@@ -51,6 +52,10 @@ class SageMakerRunner:
     def plan(self, spec: JobSpec) -> TrainingPlan:
         """What `run` sends, and what it may cost."""
         return plan_training(spec, self.account)
+
+    def check(self, plan: TrainingPlan) -> None:
+        """Raises UsageError: AWS would refuse it in this region. Asks nobody."""
+        check_image_region(plan.image, self.account)
 
     def run(
         self, spec: JobSpec, folder: Path | None = None, plan: TrainingPlan | None = None
@@ -78,6 +83,7 @@ class SageMakerRunner:
         Raises as `run` does, and UsageError: it is in another region.
         """
         check_region(run, self.account)
+        check_started(run)
         with self._watching(run) as watch:
             return self._follow(replace(run, pid=os.getpid()), watch)
 

@@ -67,6 +67,23 @@ def making(run: Run, onlooker: Onlooker) -> Iterator[None]:
         raise
 
 
+def check_started(run: Run) -> None:
+    """Raises UsageError: AWS refused to make what this run asked for, so nothing is there."""
+    if run.status == "Failed" and "bill" not in run.aws:
+        raise UsageError(
+            f"{run.folder} was never started: {run.failure_reason}; `kennel run JOB.toml` asks anew"
+        )
+
+
+def age_of(run: Run) -> float:
+    """Seconds since it was begun; 0 when nobody knows."""
+    try:
+        began = datetime.fromisoformat(run.started_at)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - began).total_seconds())
+
+
 def check_region(run: Run, account: Account) -> None:
     """Raises UsageError: the run is in another region than the one that is asked."""
     region = run.aws["region"]

@@ -20,6 +20,7 @@ from control.aws.job.outputs import MODEL, fetch_outputs, outputs_of
 from control.aws.job.run_sagemaker import console_link
 from control.aws.job.starting import Asked, check_region, making, new_run
 from control.aws.job.watch import describe_training_job
+from control.aws.names import check_image_region
 from control.aws.prices import price_per_hour
 from control.aws.tuning.study_child import draw_study
 from control.aws.tuning.tuning_plan import TuningPlan, plan_tuning
@@ -54,6 +55,10 @@ class TuningRunner:
         Raises SpecError: no [aws], or what AWS would refuse; ChannelError, UsageError, AwsError.
         """
         return plan_tuning(tuning, self.account, at)
+
+    def check(self, plan: TuningPlan) -> None:
+        """Raises UsageError: AWS would refuse it in this region. Asks nobody."""
+        check_image_region(plan.place.image, self.account)
 
     def run(self, tuning: Tuning, plan: TuningPlan | None = None) -> StudyRun:
         """Create the tuning job and follow it to its end.

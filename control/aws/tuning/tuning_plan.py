@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.call import Call
+from control.aws.machines import check_training
 from control.aws.money import Cost
 from control.aws.names import complete, stamped
 from control.aws.prices import price_per_hour
@@ -35,6 +36,7 @@ def plan_tuning(tuning: Tuning, account: Account, at: float | None = None) -> Tu
     """
     if tuning.aws is None:
         raise SpecError("--on aws needs a table [aws] in the tuning description or in its job")
+    check_training(tuning.aws)
     place = complete(tuning.aws, account)
     name = stamped(tuning.spec.name, longest=LONGEST_NAME, at=at)
     return TuningPlan(
