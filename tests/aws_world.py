@@ -16,6 +16,7 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/kennel-endpoint"
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/kennel-serve-cpu:latest"
 THEIRS = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/other:latest"
 TTL_HOURS = 4
+ENDS = ["sagemaker:DeleteEndpoint", "lambda:DeleteFunction", "cloudwatch:DeleteAlarms"]
 
 
 def tags(name: str, kind: str = "endpoint", expires: datetime | None = None) -> Tags:
@@ -152,7 +153,8 @@ def put_role(aws: "Aws", name: str, service: str, *, is_ours: bool = True) -> No
         )
     except client.exceptions.EntityAlreadyExistsException:
         return
-    allow = {"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}
+    actions = ENDS if name == "kennel-expiry" else ["logs:PutLogEvents"]
+    allow = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     client.put_role_policy(
         RoleName=name,
         PolicyName="kennel",
