@@ -54,6 +54,7 @@ class Study:
     warm_trials: int = 0  # trials that came from the parents
     bundle: str | None = None  # where the best network lies, relative to /opt/ml; None: none yet
     reason: str | None = None  # why it ended before max_jobs, or failed
+    pictures: Mapping[str, str] = field(default_factory=dict)  # `digests_of`; empty: not known
     format_version: int = FORMAT_VERSION
 
     @property
@@ -78,6 +79,7 @@ class Study:
             "warm_trials": self.warm_trials,
             "bundle": self.bundle,
             "reason": self.reason,
+            "pictures": dict(self.pictures),
             "trials": [
                 {
                     **asdict(trial),

@@ -12,6 +12,7 @@ from control.command_run import add_job_arguments, overrides_of, plan_text, runn
 from control.parser import Command, Parser
 from control.place import AWS, PLACES, only_for_containers, place_of, refuse
 from control.runs import RUNS, make_run_folder, read_run
+from control.study_pictures import changed_note, check_pictures
 from control.study_runs import (
     StudyRun,
     find_parents,
@@ -62,6 +63,8 @@ def tune(arguments: argparse.Namespace) -> int:
             "to have several work on it give each --storage URL"
         )
     spec = tuning.study_job()
+    if earlier:
+        check_pictures(earlier, tuning)
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     runner = runner_for(arguments, echo, _environment(arguments))
     if earlier and not earlier.is_running:
@@ -94,6 +97,7 @@ def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | Non
         return 0
     say("\n".join([*search_lines(tuning.spec), plan_text(plan)]))
     if earlier:
+        _complain_of_pictures(tuning, earlier)
         state = "continues" if not is_finished(earlier, tuning.spec) else "has ended in"
         say(f"{state.ljust(16)} {earlier.run.folder}")
         say(study_text(earlier, tuning.job))
@@ -107,7 +111,13 @@ def _say_finished(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyR
     elif tuning.spec.strategy != "Grid":
         remedy = f"; --max-jobs {2 * tuning.spec.num_jobs} extends it"
     say_finished(arguments, earlier, tuning, remedy)
+    _complain_of_pictures(tuning, earlier)
     return 0
+
+
+def _complain_of_pictures(tuning: Tuning, earlier: StudyRun) -> None:
+    if note := changed_note(earlier, tuning):
+        complain(f"warning: {note}")
 
 
 def _continuing(earlier: StudyRun) -> str:

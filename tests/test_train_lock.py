@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 from training import job_for
 
+from contract.channel_digests import digests_of
 from contract.errors import HostError
 from contract.job import Channel
-from train.channel_digests import digests_of
 from train.lock import locked
 
 

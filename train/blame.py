@@ -10,6 +10,7 @@ _CAUSES = {
     "DataError": frozenset({"max-unreadable", "num-classes", "seed", "validation-split"}),
     "WeightsError": frozenset({"arch"}),
 }
+OF_PICTURES = ("ChannelError", "DataError")
 _CHANNELS = ("pretrained", "model")  # of weights, which fit some archs only
 
 

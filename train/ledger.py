@@ -122,6 +122,7 @@ class Ledger:
             status=status,
             seconds=self.seconds,
             warm_trials=self._study.num_warm(),
+            pictures=self._study.pictures,
         )
 
     def _bundle(self) -> str:

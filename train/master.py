@@ -11,7 +11,7 @@ from contract.job import TrainingJob
 from contract.ranges import text_for
 from contract.setting import Value
 from contract.study import Trial, TrialStatus
-from train.blame import lies_around
+from train.blame import OF_PICTURES, lies_around
 from train.completion import best_of, why_complete, why_hopeless
 from train.conclusion import Conclusion, Verdict
 from train.crew import Crew, Hand
@@ -211,6 +211,8 @@ class Master:
             self._failure = KennelError(message["reason"])
             self._failure.exit_code = message["code"]
             self._release(hand)
+            if kind in OF_PICTURES:
+                self._study.let_pictures_change()
             return
         self._settle(hand, "Failed", None)
         hand.is_ready = not message["leaves"]

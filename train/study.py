@@ -4,7 +4,6 @@ A trial that was interrupted goes back to the queue with its number and its hype
 numbers have no gaps, and those up to the study's number of jobs are each run once.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -16,13 +15,19 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from contract.errors import SpecError
 from contract.setting import Value
 from contract.study import Trial, TrialStatus
 from contract.tuning import TuningSpec
 from train.importances import importances_of
 from train.lost import give_back_lost
 from train.record import Record
+from train.same_study import (
+    check_same,
+    forget_pictures,
+    pictures_of,
+    settle_identity,
+    settle_pictures,
+)
 from train.sampler import (
     WARM,
     SeededSampler,
@@ -36,7 +41,7 @@ from train.sampler import (
 from train.storage import Place, connect, database
 from train.stored import RECORD, STATES, to_trial
 
-_READY, _IDENTITY, _CHANNELS, _SECONDS = "ready", "identity", "channels", "seconds"
+_READY, _SECONDS = "ready", "seconds"
 _CREATION_SECONDS = 60.0  # in which another host finishes what it has begun
 _POLL_SECONDS = 0.2
 
@@ -84,23 +89,8 @@ class OpenStudy:
             study = optuna.create_study(direction=_direction(self.spec), **options)
         except DuplicatedStudyError:
             study, self._is_creator = optuna.load_study(**options), False
-        ours = json.loads(json.dumps(self.spec.identity()))
-        if "warm_start" in ours:  # folders of one host; their trials are compared in `begin`
-            del ours["warm_start"]["parents"]
-        theirs = study.user_attrs.get(_IDENTITY, ours)
-        if theirs != ours:
-            raise self._another("other settings", theirs, ours)
-        study.set_user_attr(_IDENTITY, ours)
+        settle_identity(study, self.spec, self.place)
         return study
-
-    def _another(self, what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> SpecError:
-        keys = theirs.keys() | ours.keys()
-        differing = sorted(key for key in keys if theirs.get(key) != ours.get(key))
-        named = ", ".join(differing[:5]) + (", ..." if differing[5:] else "")
-        return SpecError(
-            f"{self.place.shown} has a study {self.spec.name!r} with {what} ({named} differ): "
-            "give this one another name"
-        )
 
     def begin(
         self, parents: Mapping[str, Trial], channels: Mapping[str, str] | None = None
@@ -116,10 +106,7 @@ class OpenStudy:
             if self.place.is_shared and not self._is_creator:
                 self._await_creator()
             if channels is not None:
-                theirs = self._study.user_attrs.get(_CHANNELS, channels)
-                if theirs != channels:
-                    raise self._another("other pictures", theirs, channels)
-                self._study.set_user_attr(_CHANNELS, dict(channels))
+                settle_pictures(self._study, self.place, channels)
             self._learn({name: self._warm(name, trial) for name, trial in parents.items()})
             if not self.place.is_shared:  # nobody else can be running them
                 for one in self._own(TrialState.RUNNING):
@@ -131,8 +118,7 @@ class OpenStudy:
         known = {name: one for one in every if (name := one.user_attrs.get(WARM)) is not None}
         ours = {name: _gist(parents[name]) for name in known if name in parents}
         theirs = {name: _gist(one) for name, one in known.items()}
-        if ours != theirs:
-            raise self._another("a warm start from other trials", theirs, ours)
+        check_same(self._study, self.place, "a warm start from other trials", theirs, ours)
         if not self._study.user_attrs.get(_READY):
             for name, one in parents.items():
                 if name not in known:
@@ -156,6 +142,18 @@ class OpenStudy:
             value=trial.objective,
             user_attrs={WARM: name},
         )
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """What `begin` was told of them."""
+        with database(self.place):
+            return pictures_of(self._study)
+
+    def let_pictures_change(self) -> None:
+        """They were refused, and shall be mended; unless a trial has learnt from them by now."""
+        if not self.place.is_shared and not any(trial.curves for trial in self.trials()):
+            with database(self.place):
+                forget_pictures(self._study)
 
     def claim(self, worker: str) -> Claim | None:
         """The next trial to run; None while all are taken or done."""

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from contract.channel_digests import digests_of
 from contract.errors import HyperparameterError, JobError
 from contract.job import TrainingJob
 from contract.strict import unquote
 from contract.study import STORAGE_NAME
 from contract.tuning import STORAGE_VARIABLE, TUNING_KEY, TuningSpec
-from train.channel_digests import digests_of
 from train.crew import Crew
 from train.lock import locked
 from train.orders import channels_to_json
@@ -64,11 +64,10 @@ def _run(job: TrainingJob, spec: TuningSpec, shared_url: str, work_dir: Path) ->
             parents = read_parents(spec, job.outputs.checkpoint_dir)
             if shared_url:
                 study = OpenStudy(spec, Place(url=shared_url, is_shared=True))
-                study.begin(parents, digests_of(job.channels))
             else:
                 study = OpenStudy(spec, Place.of_file(take_up(job, work_dir)))
-                study.begin(parents)
             with closing(study):
+                study.begin(parents, digests_of(job.channels))
                 Master(job, study, crew, stop, work_dir).run()
         finally:
             crew.end()
