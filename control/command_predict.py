@@ -8,9 +8,11 @@ from typing import Any
 
 from contract.errors import RequestError, UsageError
 from control.aws.account import Account
-from control.aws.call import calls_json
+from control.aws.call import Call, calls_json
 from control.aws.endpoint.asking import Endpoint
 from control.aws.endpoint.multi_spec import target_of
+from control.aws.endpoint.payload import MOST_BYTES
+from control.aws.waiting import poll_seconds
 from control.bundle_source import opened_bundle
 from control.client import ask, read_picture
 from control.parser import Command, Parser, add_output_format
@@ -68,15 +70,35 @@ def _predict_in_aws(arguments: argparse.Namespace, pictures: Pictures) -> int:
         name=arguments.endpoint,
         target_model=target_of(arguments.target_model) if arguments.target_model else "",
         variant=arguments.variant or "",
-        echo=sys.stderr if arguments.output == "json" else sys.stdout,
+        echo=sys.stderr if arguments.output == "json" or arguments.show else sys.stdout,
     )
+    poll_seconds()  # a wrong one is told before anything is sent
     if arguments.show:
-        say_json(calls_json(endpoint.invocation(data) for _, data in pictures))
-        return 0
+        return _show(endpoint, pictures)
     endpoint.look()
     endpoint.send_ahead([(str(path), data) for path, data in pictures])
     answers, refused = ask_all(pictures, lambda path, data: endpoint.ask(str(path), data))
     return _tell(arguments, answers, refused)
+
+
+def _show(endpoint: Endpoint, pictures: Pictures) -> int:
+    """The requests to a real-time endpoint: nobody is asked whether it is one."""
+    calls: list[Call] = []
+    refused: Refusals = []
+    for path, data in pictures:
+        try:
+            calls.append(endpoint.invocation(endpoint.fitting(str(path), data)))
+        except RequestError as error:
+            refused.append((path, error))
+    say_json(calls_json(calls))
+    for path, reason in refused:
+        complain(f"{path}: {reason}")
+    say(
+        f"note:    as to a real-time endpoint; a serverless one takes {MOST_BYTES['serverless']:,} "
+        "bytes, an asynchronous one PutObject and InvokeEndpointAsync",
+        to=sys.stderr,
+    )
+    return 1 if refused else 0
 
 
 def _tell(arguments: argparse.Namespace, answers: Answers, refused: Refusals) -> int:

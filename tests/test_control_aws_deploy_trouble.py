@@ -1,5 +1,7 @@
 """kennel deploy where something of an endpoint was lost, or fails, while the endpoint goes on."""
 
+import json
+
 import pytest
 from aws_front import Refusal
 from endpoints import Updates, fixed_bundle, put_bucket, typed, write_deployment
@@ -10,6 +12,7 @@ from control.aws.tags import EXPIRES, tags_of
 
 SCALING = "[scaling]\nmin = 1\nmax = 3\ninvocations_per_instance = 100\n"
 SCHEDULE = "kennel-endpoint-dogs"
+FEWER = ("--max", "2", "--invocations-per-instance", "60")
 BUSY = ("InternalFailure", "busy")
 
 
@@ -211,3 +214,53 @@ def test_scaling_that_a_refused_update_took_off_is_told(aws_here, tmp_path):
     done = deploy(path, "--instance-type", "ml.m5.xlarge")
     assert done.returncode == 1
     assert f"scaling was taken off: `kennel scale apply {path}` puts it on" in done.stdout
+
+
+def test_a_wrong_time_between_questions_is_told_before_anything_is_made(
+    aws_here, tmp_path, monkeypatch
+):
+    put_bucket(aws_here)
+    aws_here.forget()
+    monkeypatch.setenv("KENNEL_POLL_SECONDS", "0")
+    done = deploy(write_deployment(tmp_path))
+    assert done.returncode == 2
+    assert "KENNEL_POLL_SECONDS: expected seconds from 0.01 to 3600, got '0'" in done.stderr
+    asking = ("Describe", "Get", "List", "Head")
+    assert [one for one in aws_here.seen if not one.operation.startswith(asking)] == []
+
+
+@pytest.mark.parametrize(
+    ("update", "place", "seconds"),
+    [
+        ('strategy = "canary"\nwait_seconds = 60', "", 60 + 1800 + 2 * 480),
+        ("keep_seconds = 60", "startup_seconds = 3600", 60 + 1800 + 2 * 3600),
+        ('strategy = "rolling"\nshare = 25\nwait_seconds = 0', "", 4 * (1800 + 2 * 480)),
+        ('strategy = "rolling"\nshare = 5\nwait_seconds = 0', "", 28_800),  # AWS gives no more
+    ],
+)
+def test_an_update_may_take_as_long_as_its_machines_may(tmp_path, update, place, seconds):
+    path = write_deployment(tmp_path, f"[update]\n{update}", place=place)
+    shown = json.loads(typed("deploy", path, "--update", "--show").stdout)
+    (sent,) = (one["parameters"] for one in shown if one["operation"] == "UpdateEndpoint")
+    (policy,) = sent["DeploymentConfig"].values()
+    assert policy["MaximumExecutionTimeoutInSeconds"] == seconds
+
+
+def test_the_update_that_is_shown_registers_scaling_as_it_is_sent(aws_here, tmp_path):
+    """AWS takes tags of a variant the first time that it is registered, and refuses them later."""
+    put_bucket(aws_here)
+    Updates(aws_here)
+    path = write_deployment(tmp_path, SCALING)
+    assert deploy(path).returncode == 0
+    (first,) = aws_here.calls("RegisterScalableTarget")
+    path = other(tmp_path, SCALING)
+    shown = json.loads(typed("deploy", path, "--update", "--show").stdout)
+    assert deploy(path).returncode == 0
+    asked = typed("scale", "apply", "dogs", *FEWER, "--show")
+    assert typed("scale", "apply", "dogs", *FEWER, "--yes").returncode == 0
+    sent = aws_here.calls("RegisterScalableTarget")[1:]
+    for shown_, sent_ in zip((shown, json.loads(asked.stdout)), sent, strict=True):
+        (one,) = (one for one in shown_ if one["operation"] == "RegisterScalableTarget")
+        assert one["parameters"] == sent_
+        assert "Tags" not in sent_
+    assert first["Tags"]["kennel:name"] == "dogs"

@@ -70,7 +70,7 @@ def test_another_bundle_takes_over_by_a_canary_that_alarms_watch(deployed, tmp_p
                 "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 20},
             },
             "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": 1860,
+            "MaximumExecutionTimeoutInSeconds": 60 + 1800 + 2 * 480,
         },
         "AutoRollbackConfiguration": {
             "Alarms": [

@@ -84,8 +84,7 @@ def test_what_the_server_refuses_is_told_in_its_own_words(endpoint, running, tmp
     here = predict(*words, "--url", running.url)
     there = predict(*words, "--endpoint", "dogs")
     assert there.returncode == here.returncode == 1
-    assert there.stdout == here.stdout
-    assert there.stderr == here.stderr
+    assert (there.stdout, there.stderr) == (here.stdout, here.stderr)
 
 
 def test_a_picture_below_the_limit_is_sent_as_it_is(endpoint, tmp_path):
@@ -138,7 +137,7 @@ def test_shrinking_turns_a_picture_as_its_camera_says():
     picture_.paste("blue", (0, 0, 600, 600))
     out = io.BytesIO()
     picture_.save(out, "JPEG", quality=100, exif=exif)
-    small = shrink(out.getvalue(), len(out.getvalue()) - 1)
+    small = shrink(out.getvalue(), out.tell() - 1)
     assert small.before == (600, 1200)
     with Image.open(io.BytesIO(small.data)) as image:
         assert ORIENTATION not in image.getexif()
@@ -283,6 +282,19 @@ def test_what_is_shown_is_the_request_and_nothing_is_asked(aws_here, tmp_path):
     done = predict(tmp_path / "red.png", *words)
     (shown,) = json.loads(done.stdout)
     validate(shown["service"], shown["operation"], shown["parameters"])
-    assert shown["parameters"]["TargetModel"] == "dogs/v1.tar.gz"
-    assert shown["parameters"]["TargetVariant"] == "main"
+    targets = ("dogs/v1.tar.gz", "main")
+    assert tuple(shown["parameters"][f"Target{one}"] for one in ("Model", "Variant")) == targets
     assert aws_here.seen == []
+    assert "an asynchronous one PutObject and InvokeEndpointAsync" in done.stderr
+
+
+def test_a_photograph_over_the_limit_is_shown_as_it_is_sent(endpoint, tmp_path):
+    data = photograph(MOST_BYTES["real-time"] + 1)
+    (tmp_path / "a.jpg").write_bytes(data)
+    (tmp_path / "text.jpg").write_bytes(b"x" * len(data))
+    shown = predict(tmp_path / "a.jpg", tmp_path / "text.jpg", "--endpoint", "dogs", "--show")
+    assert shown.returncode == 1
+    assert "text.jpg: too large to be sent" in shown.stderr
+    (one,) = json.loads(shown.stdout)
+    num_bytes = len(shrink(data, MOST_BYTES["real-time"]).data)
+    assert one["parameters"]["Body"] == f"({num_bytes:,} bytes)"

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from control.aws.prices import DATED, Use, price_per_hour
+from control.aws.waiting import poll_seconds
 from control.terminal import duration, say
 
 
@@ -53,8 +54,10 @@ def instances(
 def agree(costs: Sequence[Cost], *, is_yes: bool, to: TextIO | None = None) -> None:
     """Say what it costs; go on when the person says so, or said --yes.
 
-    Raises UsageError: they said no, or nobody is there to ask and --yes is missing.
+    Raises UsageError: they said no, or nobody is there to ask and --yes is missing; or it could not
+    be waited for what is made, since the variable for that is wrong.
     """
+    poll_seconds()
     for cost in costs:
         say(f"cost:    {cost.line()}", to=to)
     if any(cost.per_hour is not None for cost in costs):

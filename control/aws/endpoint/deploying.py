@@ -95,7 +95,7 @@ def settled(work: Work, current: Described, *, may_be_broken: bool = False) -> D
     if current["EndpointStatus"] not in SETTLED:
         work.is_under_way = True
         say(f"note:    {spec.name} is being changed already", to=work.echo)
-        current = work.follower.until_settled(work.limit_seconds + spec.update.seconds)
+        current = work.follower.until_settled(work.update_limit_seconds)
     if current["EndpointStatus"] != "InService" and not may_be_broken:
         raise HostError(
             f"endpoint {spec.name}: {current['EndpointStatus']}: {reason_of(current)}; "

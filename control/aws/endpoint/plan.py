@@ -31,7 +31,7 @@ from control.aws.endpoint.variant import Variant
 from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call
 from control.aws.money import Cost, instances
 from control.aws.rates import serverless_per_hour
-from control.aws.scaling.requests import scaling_calls, undo_calls
+from control.aws.scaling.requests import has_tags, scaling_calls, undo_calls, without_tags
 from control.s3 import S3Uri
 
 BOTH = "while traffic moves, the old machines are billed, too"
@@ -67,7 +67,8 @@ class EndpointPlan:
     def calls(self, *, is_update: bool = False) -> list[Call]:
         """What --show prints: for an endpoint that is new, or for one that exists.
 
-        What takes something off an endpoint is sent only where it is there.
+        What takes something off an endpoint is sent only where it is there, and a variant that is
+        scaled for the first time is registered with tags.
         """
         return [
             *(artifact.call for artifact in self.artifacts),
@@ -77,7 +78,7 @@ class EndpointPlan:
             *self.alarms,
             *self.endings,
             self.update if is_update else self.create,
-            *self.scaling,
+            *(_of_scaled(self.scaling) if is_update else self.scaling),
             *(_dropped(self.spec) if is_update else ()),
         ]
 
@@ -196,6 +197,11 @@ def _endings(
             yield end_expiry_call(kind, name)
         else:
             yield expiry_call(kind, name, expires, role, alarms if kind == "alarms" else ())
+
+
+def _of_scaled(calls: Sequence[Call]) -> list[Call]:
+    """Of variants that are registered already, as those of an endpoint that exists usually are."""
+    return [without_tags(one) if has_tags(one) else one for one in calls]
 
 
 def _dropped(spec: DeploymentSpec) -> Iterator[Call]:

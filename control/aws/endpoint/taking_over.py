@@ -91,7 +91,7 @@ def take_over(work: Work, current: Described, call: Call, tags: Mapping[str, str
         raise
     work.is_under_way = True
     tag(work, current, {PREVIOUS: before})
-    answer = work.follower.until_settled(work.limit_seconds + spec.update.seconds)
+    answer = work.follower.until_settled(work.update_limit_seconds)
     if answer["EndpointStatus"] == "InService" and answer["EndpointConfigName"] == wanted:
         return answer
     if PREVIOUS in tags:

@@ -16,7 +16,7 @@ from control.aws.tags import Tags
 
 ROUTING = {"all-at-once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
 SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
-STARTING_SECONDS = 1_800  # for machines to come up, besides the waits between steps
+STARTING_SECONDS = 1_800  # for machines to come up, before their containers start
 # Of the alarms that kennel makes: a twentieth of the answers, five seconds.
 MOST_ERRORS = 0.05
 MOST_LATENCY_US = 5_000_000.0
@@ -42,7 +42,7 @@ def deployment_config(spec: DeploymentSpec) -> Request | None:
     alarms = alarm_names(spec)
     if policy.strategy == "all-at-once" and not alarms and not policy.keep_seconds:
         return None
-    limit = min(LONGEST_SECONDS, policy.seconds + STARTING_SECONDS)
+    limit = update_seconds(spec)
     size = {"Type": "CAPACITY_PERCENT", "Value": policy.share}
     config: Request
     if policy.strategy == "rolling":
@@ -69,6 +69,17 @@ def deployment_config(spec: DeploymentSpec) -> Request | None:
     if alarms:
         config["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
     return config
+
+
+def starting_seconds(spec: DeploymentSpec) -> int:
+    """How long machines may take until they answer: to come up, to get the model, to load it."""
+    return STARTING_SECONDS + 2 * spec.place.startup_seconds
+
+
+def update_seconds(spec: DeploymentSpec) -> int:
+    """How long an update may take before AWS takes it back."""
+    policy = spec.update
+    return min(LONGEST_SECONDS, policy.seconds + policy.starts * starting_seconds(spec))
 
 
 def alarm_names(spec: DeploymentSpec) -> list[str]:

@@ -35,6 +35,11 @@ class UpdatePolicy:
         steps = {"all-at-once": 0, "canary": 1}.get(self.strategy, math.ceil(100 / self.share) - 1)
         return steps * self.wait_seconds + self.keep_seconds
 
+    @property
+    def starts(self) -> int:
+        """How many times machines come up, one time after the other."""
+        return math.ceil(100 / self.share) if self.strategy == "rolling" else 1
+
 
 def update_policy_in(fields: Fields) -> UpdatePolicy:
     """The table [update]. Raises SpecError."""

@@ -16,14 +16,13 @@ from control.aws.endpoint.model_store import ModelStore
 from control.aws.endpoint.plan import EndpointPlan
 from control.aws.endpoint.publish import publish
 from control.aws.endpoint.request import sagemaker_call
-from control.aws.endpoint.traffic import alarm_removal
+from control.aws.endpoint.traffic import alarm_removal, starting_seconds, update_seconds
 from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
 from control.terminal import say
 
 # What one of SageMaker's machines has made another may not know yet.
 PATIENT_TRIES = 12
-STARTING_SECONDS = 1800.0  # for machines to come up, before the container starts
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +50,12 @@ class Work:
     @property
     def limit_seconds(self) -> float:
         """How long the endpoint may take until it answers."""
-        return STARTING_SECONDS + 2 * self.spec.place.startup_seconds
+        return starting_seconds(self.spec)
+
+    @property
+    def update_limit_seconds(self) -> float:
+        """How long an update may take, and to be taken back once AWS has waited for so long."""
+        return update_seconds(self.spec) + self.limit_seconds
 
     def make_parts(self) -> None:
         """Upload what is not there, and make models and the configuration."""

@@ -12,7 +12,13 @@ from control.aws.call import Call, calls_json
 from control.aws.missing_endpoint import no_endpoint
 from control.aws.money import Cost, agree, instances
 from control.aws.money import as_json as costs_json
-from control.aws.scaling.applying import Scaled, apply_scaling, read_scaling, undo_scaling
+from control.aws.scaling.applying import (
+    Scaled,
+    apply_scaling,
+    as_sent,
+    read_scaling,
+    undo_scaling,
+)
 from control.aws.scaling.asked import Asked, asked_of, is_file
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.requests import describing_calls, scaling_calls, undo_calls
@@ -33,7 +39,7 @@ def apply(arguments: argparse.Namespace) -> int:
     state = _state(account, asked.name)
     state.check_ready()
     asked = _completed(asked, state)
-    calls = _calls(asked, spec)
+    calls = as_sent(account, _calls(asked, spec), f"scaling of {asked.name}")
     if arguments.show:
         say_json(calls_json(calls))
         return 0

@@ -6,7 +6,14 @@ from typing import Any
 
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.scaling.requests import ANSWERED_ARN, describing_calls, registered_call, undo_calls
+from control.aws.scaling.requests import (
+    ANSWERED_ARN,
+    describing_calls,
+    has_tags,
+    registered_call,
+    undo_calls,
+    without_tags,
+)
 
 
 def apply_scaling(account: Account, calls: Sequence[Call], doing: str = "scaling") -> None:
@@ -21,6 +28,11 @@ def apply_scaling(account: Account, calls: Sequence[Call], doing: str = "scaling
         ask = account.find if call.operation.startswith("Delete") else account.send
         answer = ask(_with_arn(_untagged(account, call, doing), arn), doing) or {}
         arn = answer.get("PolicyARN", arn)
+
+
+def as_sent(account: Account, calls: Sequence[Call], doing: str = "scaling") -> list[Call]:
+    """What `apply_scaling` sends, but for the ARN that it waits for. Raises AwsError."""
+    return [_untagged(account, call, doing) for call in calls]
 
 
 def undo_scaling(account: Account, endpoint: str, variant: str, kind: str) -> list[str]:
@@ -57,13 +69,13 @@ def read_scaling(account: Account, endpoint: str, variant: str, kind: str) -> Sc
 
 def _untagged(account: Account, call: Call, doing: str) -> Call:
     """Without tags where the target is registered already; any other call as it is."""
-    if call.operation != "RegisterScalableTarget":
+    if not has_tags(call):
         return call
     target = call.parameters
     found = account.send(registered_call(target["ResourceId"], target["ScalableDimension"]), doing)
     if not found.get("ScalableTargets"):
         return call
-    return replace(call, parameters={key: target[key] for key in target if key != "Tags"})
+    return without_tags(call)
 
 
 def _with_arn(call: Call, arn: str) -> Call:

@@ -5,6 +5,7 @@ asynchronous endpoint.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from control.aws.call import Call, Request
 from control.aws.names import alarm_of
@@ -60,6 +61,17 @@ def scaling_calls(
         return [*calls, waking, _alarm(endpoint, variant, tags)]
     # What an earlier min = 0 may have left would go on to add instances.
     return [*calls, *_sleepless(endpoint, variant)] if kind == "asynchronous" else calls
+
+
+def has_tags(call: Call) -> bool:
+    """Whether it registers a variant with tags, which AWS takes the first time alone."""
+    return call.operation == "RegisterScalableTarget" and "Tags" in call.parameters
+
+
+def without_tags(call: Call) -> Call:
+    """For a variant that is registered already, and keeps its tags."""
+    left = {key: value for key, value in call.parameters.items() if key != "Tags"}
+    return replace(call, parameters=left)
 
 
 def undo_calls(endpoint: str, variant: str, kind: str) -> list[Call]:
