@@ -81,6 +81,16 @@ def test_objects_without_an_answer_are_listed_with_the_servers_reason(aws, bucke
     assert models_of(aws) == []
 
 
+def test_a_batch_without_any_answer_says_where_the_reasons_are(aws, bucket, url, tmp_path):
+    aws.after("CreateTransformJob", Player(aws=aws, url=url, left=tuple(ODD)))
+    for _ in range(2):  # the second one finds it done
+        done = aws.kennel("deploy", file_of(tmp_path), "--yes")
+        assert done.returncode == 1, done.stderr
+        refusals = tmp_path / "answers" / "refused.csv"
+        assert f"refused: all {len(ODD)}, {refusals} says why" in done.stdout
+    assert len(rows(refusals)) == len(ODD)
+
+
 def test_what_would_fail_the_job_is_refused_before_it_costs(aws, bucket, url, tmp_path):
     put(bucket, "in/notes.txt", b"")
     put(bucket, "in/.DS_Store", b"")

@@ -115,7 +115,9 @@ def _lines(
     else:
         lines.append(f"{spec.name}: its answers are there already")
     if not told["answered"]:
-        return [*lines, f"next:    {again}"] if not told["predictions"] else lines
+        if told["refusals"]:
+            return [*lines, f"refused: all {state.refused:,}, {told['refusals']} says why"]
+        return [*lines, f"next:    {again}"]
     if outcome.status == "Failed":
         lines.append("         SageMaker says so for one refusal; the others are answered")
     lines.append(f"answers: {told['answered']:,} of {state.total:,} objects")
