@@ -4,19 +4,23 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from contract.errors import UsageError
 from contract.tuning import STORAGE_VARIABLE
 from contract.tuning_warnings import tuning_warnings
 from control.command_run import add_job_arguments, overrides_of, plan_text, runner_for
+from control.job_spec import JobSpec
+from control.outcome import begin_run
 from control.parser import Command, Parser
 from control.place import AWS, PLACES, only_for_containers, place_of, refuse
-from control.runs import RUNS, make_run_folder, read_run
+from control.runs import RUNS, make_run_folder, one_at_a_time, read_run
 from control.study_pictures import changed_note, check_pictures
 from control.study_runs import (
     StudyRun,
     find_parents,
     is_finished,
+    note_end,
     same_study,
     study_of,
     write_parents,
@@ -56,26 +60,38 @@ def tune(arguments: argparse.Namespace) -> int:
     if arguments.show:
         return _show(arguments, tuning, earlier)
     if earlier and is_finished(earlier, tuning.spec):
-        return _say_finished(arguments, tuning, earlier)
-    if earlier and earlier.is_running and not arguments.storage:
-        raise UsageError(
-            f"{earlier.run.folder} is this study and runs already, as process {earlier.run.pid}; "
-            "to have several work on it give each --storage URL"
-        )
+        return _say_finished(arguments, tuning, note_end(earlier))
     spec = tuning.study_job()
     if earlier:
         check_pictures(earlier, tuning)
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     runner = runner_for(arguments, echo, _environment(arguments))
-    if earlier and not earlier.is_running:
-        folder = earlier.run.folder
-        say(_continuing(earlier), to=echo)
-    else:
-        folder = make_run_folder(RUNS, spec.name)
+    with one_at_a_time(RUNS):
+        folder = _take_folder(arguments, tuning, spec, echo)
     write_parents(folder, parents)
     result = runner.run(spec, folder)
     say_study(arguments, study_of(read_run(folder)), tuning)
     return 0 if result.ok else 1
+
+
+def _take_folder(
+    arguments: argparse.Namespace, tuning: Tuning, spec: JobSpec, echo: TextIO
+) -> Path:
+    """Where this study goes on or begins; from now on it counts as running."""
+    earlier = same_study(RUNS, tuning)
+    if earlier and earlier.is_running and not arguments.storage:
+        raise UsageError(
+            f"{earlier.run.folder} is this study and runs already, as process {earlier.run.pid}; "
+            "to have several work on it give each --storage URL"
+        )
+    if earlier and not earlier.is_running:
+        check_pictures(earlier, tuning)
+        say(_continuing(earlier), to=echo)
+        begin_run(spec, earlier.run.folder)
+        return earlier.run.folder
+    folder = make_run_folder(RUNS, spec.name)
+    begin_run(spec, folder)
+    return folder
 
 
 def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | None) -> int:

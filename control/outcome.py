@@ -55,19 +55,7 @@ def carry_out(
     `train` raises KennelError only when it could not start the job.
     """
     folder = folder or make_run_folder(runs, spec.name)
-    earlier = read_run(folder) if (folder / RUN_NAME).is_file() else None
-    OptMl(folder).failure_file.unlink(missing_ok=True)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    run = Run(
-        name=spec.name,
-        folder=folder,
-        started_at=earlier.started_at if earlier else now,
-        seconds=earlier.seconds if earlier else 0.0,
-        pid=os.getpid(),
-        hyperparameters=spec.hyperparameters,
-        channels={name: str(path) for name, path in spec.channels.items()},
-    )
-    write_run(run)
+    run = begin_run(spec, folder)
     say(f"job {spec.name} in {folder}", to=echo)
     started = time.monotonic()
     try:
@@ -87,6 +75,24 @@ def carry_out(
         )
     )
     return result
+
+
+def begin_run(spec: JobSpec, folder: Path) -> Run:
+    """Write down that the job runs in a folder, by us; time of earlier sessions counts."""
+    earlier = read_run(folder) if (folder / RUN_NAME).is_file() else None
+    OptMl(folder).failure_file.unlink(missing_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    run = Run(
+        name=spec.name,
+        folder=folder,
+        started_at=earlier.started_at if earlier else now,
+        seconds=earlier.seconds if earlier else 0.0,
+        pid=os.getpid(),
+        hyperparameters=spec.hyperparameters,
+        channels={name: str(path) for name, path in spec.channels.items()},
+    )
+    write_run(run)
+    return run
 
 
 def channel_folders(folder: Path, channels: Mapping[str, Path]) -> dict[str, Path]:

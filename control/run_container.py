@@ -26,6 +26,7 @@ from control.docker_engine import (
     require_image,
 )
 from control.job_spec import JobSpec
+from control.leash import leashed
 from control.outcome import Outcome, carry_out, channel_folders
 from control.rule_watch import DEBUGGER, RuleWatch
 from control.runner import Plan, debug_plan
@@ -157,8 +158,9 @@ class ContainerRunner:
             Containers(grace_seconds=self.grace_seconds) as containers,
         ):
             for host, command in zip(self.hosts, (plan.command, *plan.beside), strict=True):
+                # A client that is told to end passes it on to its container.
                 client = containers.start(
-                    f"{network}-{host}", command, subprocess.PIPE, extra=self.environment
+                    f"{network}-{host}", leashed(command), subprocess.PIPE, extra=self.environment
                 )
                 self._copy(client, log, host)
             watch = Watch(

@@ -12,6 +12,7 @@ from contract.job import JobResult
 from contract.opt_ml import write_job
 from control.child import Watch, counting_signals, our_variables, start_child, supervise
 from control.job_spec import JobSpec
+from control.leash import leashed
 from control.outcome import Outcome, carry_out, channel_folders
 from control.rule_watch import DEBUGGER, RuleWatch
 from control.runner import Plan, debug_plan
@@ -83,7 +84,7 @@ class ProcessRunner:
             self._rules_of(folder, spec, log) as rules,
         ):
             child = start_child(
-                plan.command,
+                leashed(plan.command),  # no job works on in a run that counts as ended
                 extra=plan.environment,
                 stdout=subprocess.PIPE,
                 stderr=None if bar else subprocess.PIPE,

@@ -1,9 +1,10 @@
 """Runs: the numbered folders below runs/, each one job with all that it was told and left."""
 
 import contextlib
+import fcntl
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,25 @@ def make_run_folder(runs: Path, name: str) -> Path:
                 return folder
     except OSError as error:
         raise cannot_write(runs.absolute(), error) from None
+
+
+@contextlib.contextmanager
+def one_at_a_time(runs: Path) -> Iterator[None]:
+    """Nobody else looks for a run to go on with meanwhile, and makes a second one.
+
+    Raises HostError: the folder cannot be made.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        folder = os.open(runs, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(runs.absolute(), error) from None
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_run(run: Run) -> None:

@@ -1,7 +1,7 @@
 """Studies among the runs: which run holds which study, and how far it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.errors import JobError, SpecError, UsageError
@@ -9,7 +9,7 @@ from contract.opt_ml import OptMl
 from contract.ranges import text_for
 from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
 from contract.tuning import TUNING_KEY, TuningSpec
-from control.runs import Run, find_run, list_runs
+from control.runs import Run, find_run, list_runs, write_run
 from control.tuning_file import Tuning
 
 NEWEST_BEST = "best"  # for --from: the newest finished study
@@ -95,6 +95,17 @@ def is_finished(found: StudyRun, wanted: TuningSpec) -> bool:
         wanted.completion,
     )
     return unchanged or study.num_finished >= wanted.num_jobs
+
+
+def note_end(found: StudyRun) -> StudyRun:
+    """Write down that a finished study's run is Completed: its `kennel tune` may have been killed
+    before the last trial's end.
+    """
+    run = replace(found.run, status="Completed", failure_reason=None)
+    if run != found.run:
+        OptMl(run.folder).failure_file.unlink(missing_ok=True)
+        write_run(run)
+    return replace(found, run=run)
 
 
 def best_of(found: StudyRun) -> tuple[Trial, dict[str, str]]:

@@ -49,6 +49,15 @@ def build_images() -> None:
     run("make", "images", f"BASE_IMAGE={base_image()}", cwd=REPOSITORY, seconds=BUILD_SECONDS)
 
 
+def remove_left(folder: Path) -> None:
+    """The containers that have a folder mounted, with their networks: nobody else will."""
+    seen = f"--filter=volume={folder}"
+    for name in run("docker", "ps", "--all", seen, "--format={{.Names}}").stdout.split():
+        networks = inspect(name)["NetworkSettings"]["Networks"]
+        run("docker", "rm", "--force", name)
+        run("docker", "network", "rm", *networks)
+
+
 def inspect(name: str) -> dict:
     """What the engine knows about an image or a container."""
     facts: dict = json.loads(run("docker", "inspect", name).stdout)[0]

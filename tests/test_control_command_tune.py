@@ -11,6 +11,7 @@ from test_control_tuning_file import AWS
 from tuning import three_trials, write_study_run
 
 from control.cli import main
+from control.runs import read_run
 from control.tuning_file import read_tuning
 
 JOB = '[hyperparameters]\nepochs = 30\n[channels]\ntrain = "pictures"\ntest = "pictures"\n'
@@ -92,6 +93,16 @@ def test_a_finished_study_is_shown_and_not_run_again(here, capsys):
     assert "best:    trial 1, test:loss 0.7500" in shown
     assert "nothing was run: this study has ended; --max-jobs 6 extends it" in shown
     assert len(list((here / "runs").iterdir())) == 1
+
+
+def test_a_study_that_outlived_its_command_is_completed(here, capsys):
+    folder = leave_study(here, run_status="InProgress", pid=2**22 + 1)
+    (folder / "model").mkdir()
+    (folder / "output" / "failure").write_text("another process works on this study")
+    assert main(WORDS) == 0
+    assert "dogs: Completed, 3 of 3" in capsys.readouterr().out
+    assert read_run(folder).status == "Completed"
+    assert not (folder / "output" / "failure").exists()
 
 
 def test_show_says_whether_the_study_continues(here, capsys):

@@ -3,13 +3,18 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
-from containers import build_images
+from containers import build_images, remove_left
 from runners import container_runner, process_runner, run_script, spec_for
 
 from contract.opt_ml import read_job
+from control.run_process import ProcessRunner
 from control.runs import read_run
 
 BASE = (
@@ -44,6 +49,21 @@ DEAF = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 time.sleep(60)
+"""
+
+SAVING = f"""
+{BASE}
+import signal, time
+saved = base / "checkpoints" / "saved"
+signal.signal(signal.SIGTERM, lambda *_: (saved.touch(), sys.exit(0)))
+(base / "checkpoints" / "started").touch()
+time.sleep(60)
+"""
+OWNER = """
+import pathlib, sys, runners
+folder = pathlib.Path(sys.argv[2])
+runner = getattr(runners, sys.argv[1])(folder)
+runners.run_script(runner, sys.argv[3], runners.spec_for(folder))
 """
 
 
@@ -145,6 +165,28 @@ def test_ctrl_c_stops_the_job_politely(run):
     assert result.status == "Stopped"
     assert result.failure_reason.startswith("stopped by a signal")
     assert result.metrics == {"test:accuracy": 0.25}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel does this")
+def test_a_job_is_told_to_end_when_we_are_killed(runner, tmp_path):
+    here = Path(__file__).resolve().parent
+    kind = "process_runner" if isinstance(runner, ProcessRunner) else "container_runner"
+    command = [sys.executable, "-c", OWNER, kind, str(tmp_path), SAVING]
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    checkpoints = tmp_path / "runs" / "0001-dogs" / "checkpoints"
+    with subprocess.Popen(command, env=environment) as owner:
+        assert _appears(checkpoints / "started")
+        owner.kill()
+    assert _appears(checkpoints / "saved")
+    if kind == "container_runner":
+        remove_left(checkpoints.parent)
+
+
+def _appears(path, patience_seconds=20.0):
+    deadline = time.monotonic() + patience_seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return path.exists()
 
 
 @contextlib.contextmanager

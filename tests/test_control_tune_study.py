@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 
 import pytest
 from training import REPOSITORY, TINY
@@ -81,3 +83,45 @@ def test_a_job_takes_the_best(studied):
     (folder / "job.toml").write_text((folder / "tiny.toml").read_text().split("[tuning]")[0])
     shown = _kennel(folder, "run", "job.toml", "--from", "best", "--show").stdout
     assert f"hyperparameter   lr = {document['best_hyperparameters']['lr']}" in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere training does not hear of it")
+def test_after_kill_9_the_same_command_continues_at_once(studied, pictures, tmp_path):
+    text = (studied[0] / "tiny.toml").read_text().replace("[0.01, 0.02]", "[0.01, 0.02, 0.03]")
+    text = text.replace('epochs = "2"', 'epochs = "150"\nearly-stopping-patience = "0"')
+    (tmp_path / "tiny.toml").write_text(text)
+    run = tmp_path / "runs" / "0001-tiny"
+    with subprocess.Popen(
+        [sys.executable, "-m", "control", "tune", "tiny.toml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.DEVNULL,
+    ) as killed:
+        while not (study_path(run).is_file() and read_study(study_path(run)).num_finished):
+            assert killed.poll() is None
+            time.sleep(0.05)
+        killed.kill()
+    shown = _kennel(tmp_path, "tune", "tiny.toml").stdout
+    assert "continuing runs/0001-tiny" in shown
+    assert "Completed, 3 of 3 trials" in shown
+    assert "Completed" in _kennel(tmp_path, "list").stdout
+    assert not (run / "output" / "failure").exists()
+
+
+def test_the_same_command_twice_at_a_time_is_one_study(studied, tmp_path):
+    (tmp_path / "tiny.toml").write_text((studied[0] / "tiny.toml").read_text())
+    command = [sys.executable, "-m", "control", "tune", "tiny.toml"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(2)
+        ]
+        said = [one.communicate(timeout=300)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 2]
+    assert "is this study and runs already, as process" in "".join(said)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["0001-tiny"]

@@ -1,6 +1,7 @@
 """One master a folder, and pictures that are the same wherever they lie."""
 
 import shutil
+import threading
 from contextlib import ExitStack
 
 import pytest
@@ -21,9 +22,19 @@ def test_a_folder_has_one_master_at_a_time(pictures, tmp_path):
     for _ in range(2):
         with ExitStack() as first:
             first.enter_context(locked(job))
-            with pytest.raises(HostError, match=r"another process \(number \d+\)"), locked(job):
+            expected = pytest.raises(HostError, match=r"another process \(number \d+\)")
+            with expected, locked(job, patience_seconds=0.3):
                 pass
     with locked(job), locked(job_for(pictures, tmp_path / "elsewhere")):
+        pass
+
+
+def test_a_master_that_is_about_to_end_is_waited_for(pictures, tmp_path):
+    job = job_for(pictures, tmp_path)
+    first = ExitStack()
+    first.enter_context(locked(job))
+    threading.Timer(0.5, first.close).start()
+    with locked(job, patience_seconds=10.0):
         pass
 
 
