@@ -29,6 +29,8 @@ from control.s3 import S3Uri
 ROOT = Path(__file__).resolve().parents[1]
 SERVERLESS = 'kind = "serverless"'
 ASYNCHRONOUS = 'kind = "asynchronous"'
+WARM = "[serverless]\nprovisioned_concurrency = 2\n"
+BY_USE = "[scaling]\nmax = {}\nprovisioned_utilization = 0.7"
 OUTPUT = '[asynchronous]\noutput = "s3://b/out"'
 TWO = '[[variants]]\nname = "a"\nbundle = "bundle"\n[[variants]]\nname = "b"\nbundle = "bundle"\n'
 
@@ -82,7 +84,17 @@ def test_the_command_line_comes_before_the_file(tmp_path):
         (SERVERLESS, "", "[serverless]\nmemory_mb = 2000", "1024, 2048"),
         (SERVERLESS, "", "[serverless]\nmemory_mb = 8192", "from 1024 to 6144"),
         (SERVERLESS, "", "[serverless]\nprovisioned_concurrency = 9", "at most max_concurrency, 5"),
-        (SERVERLESS, "", '[update]\nstrategy = "rolling"', "rolling"),
+        (SERVERLESS, "", '[update]\nstrategy = "canary"', "update.strategy"),
+        (SERVERLESS, "", '[update]\nalarms = "auto"', "update.alarms"),
+        (SERVERLESS, "", '[update]\nalarms = ["mine"]', "update.alarms"),
+        (SERVERLESS, "", "[update]\nkeep_seconds = 60", "update.keep_seconds"),
+        (SERVERLESS, "", BY_USE.format(5), "set serverless.provisioned_concurrency"),
+        (
+            SERVERLESS,
+            "",
+            WARM + BY_USE.format(6),
+            "scaling.max: expected at most max_concurrency, 5",
+        ),
         (ASYNCHRONOUS, "", "", "asynchronous.output"),
         (ASYNCHRONOUS, "", f'{OUTPUT}\nsuccess_topic = "me@x.y"', "arn:aws:sns"),
         (ASYNCHRONOUS, "", f'{OUTPUT}\n[update]\nalarms = "auto"', "alarms of your own"),

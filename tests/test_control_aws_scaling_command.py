@@ -17,6 +17,9 @@ JOBS = REPOSITORY / "jobs"
 POLICY = ("--max", "3", "--invocations-per-instance", "600")
 
 
+WARM = 'kind = "serverless"\nbundle = "s3://m/model.tar.gz"\nserverless.provisioned_concurrency = 1'
+
+
 def kennel(*words):
     return main(["scale", *map(str, words)])
 
@@ -222,7 +225,21 @@ def test_show_tells_counts_policies_and_what_happened(aws_here, capsys):
 def test_serverless_without_provisioned_concurrency_scales_by_itself(aws_here, capsys):
     make_endpoint(aws_here, ServerlessConfig={"MemorySizeInMB": 2048, "MaxConcurrency": 5})
     assert kennel("apply", "dogs", "--max", 3, "--provisioned-utilization", 0.5, "--yes") == 2
-    assert "AWS scales it by itself" in capsys.readouterr().err
+    assert "is scaled by AWS itself" in capsys.readouterr().err
+
+
+def test_no_more_is_kept_warm_than_may_be_asked_at_a_time(aws_here, tmp_path, capsys):
+    config = {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 1}
+    make_endpoint(aws_here, ServerlessConfig=config)
+    variant = {"VariantName": "main", "CurrentServerlessConfig": config}
+    aws_here.stages("DescribeEndpoint", {"ProductionVariants": [variant]})
+    file = tmp_path / "dogs.toml"
+    file.write_text(WARM)
+    words = ("--max", 6, "--provisioned-utilization", 0.5)
+    for what in ("dogs", file):
+        assert kennel("apply", what, *words, "--yes") == 2
+        assert "scaling.max: expected at most max_concurrency, 5, got 6" in capsys.readouterr().err
+    assert targets_of(aws_here) == []
 
 
 @pytest.mark.parametrize(

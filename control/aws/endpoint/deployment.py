@@ -203,6 +203,8 @@ def _check_foreign(spec: DeploymentSpec) -> None:
     try:
         if spec.scaling:
             spec.scaling.check_kind(spec.kind)
+            if of := spec.serverless:
+                spec.scaling.check_concurrency(of.max_concurrency, of.provisioned_concurrency)
         if spec.multi_model:
             machine = spec.place.instance_type
             spec.multi_model.check_instance_type(machine, is_gpu=has_gpu(machine))
@@ -228,6 +230,17 @@ def _check_serverless(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
                 f"{spec.path}: {name}: a serverless endpoint has none: leave it out, or take "
                 'kind = "real-time"'
             )
-    if spec.update.strategy == "rolling":
-        raise SpecError(f"{spec.path}: update.strategy: rolling does not work serverless")
+    # Source: SageMaker developer guide, deployment guardrails: of machines only.
+    policy = spec.update
+    shifted = {
+        "strategy": policy.strategy != "all-at-once",
+        "keep_seconds": bool(policy.keep_seconds),
+        "alarms": bool(policy.alarms) or policy.has_auto_alarms,
+    }
+    for name, is_there in shifted.items():
+        if is_there:
+            raise SpecError(
+                f"{spec.path}: update.{name}: a serverless endpoint is updated all at once, and no "
+                "alarm takes that back: leave it out"
+            )
     check_host(spec.path, spec.place.instance_type, spec.place)

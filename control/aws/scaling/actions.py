@@ -37,7 +37,7 @@ def apply(arguments: argparse.Namespace) -> int:
         say_json(calls_json(_calls(asked, spec)))
         return 0
     state = _state(account, asked.name)
-    state.check_ready()
+    state.check_ready(spec)
     asked = _completed(asked, state)
     calls = as_sent(account, _calls(asked, spec), f"scaling of {asked.name}")
     if arguments.show:

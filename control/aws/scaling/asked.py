@@ -49,6 +49,11 @@ def asked_of(arguments: argparse.Namespace) -> Asked:
     path = Path(target)
     deployment = read_deployment(path)
     variants = {one.name: one.instance_type for one in deployment.variants}
+    scaling = policy_of(arguments, path)
+    if scaling and deployment.serverless:
+        scaling.check_concurrency(
+            deployment.serverless.max_concurrency, deployment.serverless.provisioned_concurrency
+        )
     if arguments.variant and arguments.variant not in variants:
         raise UsageError(
             f"{path} has no variant {arguments.variant!r}; known: {', '.join(variants)}"
@@ -58,7 +63,7 @@ def asked_of(arguments: argparse.Namespace) -> Asked:
         kind=_kind_of(deployment),
         variants=(arguments.variant,) if arguments.variant else tuple(variants),
         instance_types={} if deployment.kind == "serverless" else variants,
-        scaling=policy_of(arguments, path),
+        scaling=scaling,
         tags=deployment.place.tags,
     )
 

@@ -88,6 +88,24 @@ class ScalingSpec:
                 f"scaling.max: expected at most {MOST_CONCURRENCY} provisioned, got {self.maximum}"
             )
 
+    def check_concurrency(self, most: int, kept: int) -> None:
+        """Raises SpecError: a serverless endpoint with these concurrencies cannot be scaled so.
+
+        Args:
+            most: requests that it answers at a time.
+            kept: the provisioned ones of them, at first.
+        """
+        if not kept:
+            raise SpecError(
+                "scaling: a serverless endpoint without provisioned concurrency is scaled by AWS "
+                "itself, from 0 to max_concurrency: leave [scaling] out, or set "
+                "serverless.provisioned_concurrency"
+            )
+        if self.maximum > most:
+            raise SpecError(
+                f"scaling.max: expected at most max_concurrency, {most}, got {self.maximum}"
+            )
+
     @property
     def line(self) -> str:
         """One line for a person."""

@@ -8,6 +8,7 @@ from contract.errors import HostError, SpecError
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.endpoint.payload import kind_of
+from control.aws.scaling.policy import MOST_CONCURRENCY, ScalingSpec
 from control.aws.scaling.requests import CONCURRENCY, NAMESPACE, SERVICE
 
 
@@ -21,20 +22,22 @@ class EndpointState:
     variants: tuple[Mapping[str, Any], ...]  # as DescribeEndpoint has them
     instance_types: Mapping[str, str]  # variant -> type; none of a serverless one
 
-    def check_ready(self) -> None:
-        """Raises HostError: it takes no scaling now. SpecError: it has nothing to scale."""
+    def check_ready(self, spec: ScalingSpec) -> None:
+        """Raises HostError: it takes no scaling now. SpecError: it cannot be scaled so."""
         if self.status != "InService":
             raise HostError(
                 f"endpoint {self.name} is {self.status}: scaling can be put on it once it is "
                 "InService"
             )
         for variant in self.variants:
+            if self.kind != "serverless":
+                continue
             config = variant.get("CurrentServerlessConfig", {})
-            if self.kind == "serverless" and not config.get("ProvisionedConcurrency"):
-                raise SpecError(
-                    f"endpoint {self.name} is serverless without provisioned concurrency: AWS "
-                    "scales it by itself, from 0 to max_concurrency"
-                )
+            most = int(config.get("MaxConcurrency", MOST_CONCURRENCY))
+            try:
+                spec.check_concurrency(most, int(config.get("ProvisionedConcurrency", 0)))
+            except SpecError as error:
+                raise SpecError(f"endpoint {self.name}: {error}") from None
 
 
 def read_endpoint(account: Account, name: str) -> EndpointState | None:
