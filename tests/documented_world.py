@@ -37,8 +37,9 @@ def build(folder: Path, pictures: Path) -> None:
     """Files as the pages name them, and runs/0001-dogs: a real job, watched by rules."""
     shutil.copytree(ROOT / "jobs", folder / "jobs")
     shutil.copytree(pictures, folder / "runs" / "demo-data")
-    for path in (folder / "jobs").iterdir():  # a name that S3 would not take
-        path.write_text(path.read_text(encoding="utf-8").replace("//BUCKET", "//my-bucket"))
+    for path in (folder / "jobs").iterdir():  # a name that S3 would not take, and this region
+        text = path.read_text(encoding="utf-8").replace("//BUCKET", "//my-bucket")
+        path.write_text(text.replace(".ecr.eu-west-1.", ".ecr.us-east-1."), encoding="utf-8")
     for name in ("pictures", "dogs", "data/dogs"):
         for theirs, ours in SPLITS.items():
             shutil.copytree(pictures / ours, folder / name / theirs)
