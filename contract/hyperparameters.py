@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from contract.aliases import SAME_VALUE, is_reserved, resolve_aliases
+from contract.architectures import ARCHITECTURES
 from contract.errors import HyperparameterError
 from contract.setting import Setting, knob, settings_of
 from contract.strict import nearest
@@ -22,8 +23,9 @@ class Hyperparameters:
 
     # Network
     arch: str = knob(
-        "resnet50", "Network", "any torchvision classification builder, e.g. mobilenet_v3_large"
-    )
+        "resnet50", "Network", "any torchvision classification builder, e.g. mobilenet_v3_large",
+        known=ARCHITECTURES, known_as="a torchvision classification builder",
+    )  # fmt: skip
     pretrained: bool = knob(
         True, "Network", "start from pretrained weights; false starts from random ones"
     )

@@ -80,10 +80,22 @@ def read_ranges(data: Mapping[str, Any]) -> dict[str, Range]:
     return ranges
 
 
-def range_to_json(one: Range) -> Any:
+def to_data(name: str, value: Value) -> Value:
+    """A hyperparameter's value for JSON: typed, but `auto` in its own word."""
+    setting = BY_NAME.get(name)
+    return setting.to_data(value) if setting else value
+
+
+def from_data(name: str, value: Value) -> Value:
+    """What `to_data` wrote, typed again."""
+    setting = BY_NAME.get(name)
+    return setting.from_data(value) if setting else value
+
+
+def range_to_json(name: str, one: Range) -> Any:
     """Plain data that `read_ranges` reads back."""
     if isinstance(one, CategoricalRange):
-        return list(one.values)
+        return [to_data(name, value) for value in one.values]
     return {"min": one.minimum, "max": one.maximum, "scaling": one.scaling}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from contract.errors import HyperparameterError
-from contract.strict import in_words, to_bool, to_float, to_int, unquote
+from contract.strict import in_words, nearest, to_bool, to_float, to_int, unquote
 
 Value = bool | int | float | str
 Scaling = Literal["Linear", "Logarithmic", "ReverseLogarithmic"]
@@ -26,12 +26,16 @@ class Setting:
     above: float | None = None  # exclusive lower bound
     below: float | None = None  # exclusive upper bound
     choices: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()  # choices, too many to list; `known_as` says what they are
+    known_as: str = ""
     tuning: tuple[float, float] | tuple[str, ...] | None = None  # a range worth searching
     scaling: Scaling = "Linear"
     auto: int | None = None  # outside the bounds: the number that the word `auto` is stored as
 
     def expected(self) -> str:
         """What a correct value looks like, for errors and docs."""
+        if self.known:
+            return self.known_as
         bounds = {">=": self.minimum, ">": self.above, "<=": self.maximum, "<": self.below}
         text = in_words(self.type, self.choices, bounds)
         return text if self.auto is None else f"{text}, or auto"
@@ -46,6 +50,8 @@ class Setting:
             value: Value = converters[self.type](plain)
         except (ValueError, OverflowError):
             raise HyperparameterError(self.name, plain, self.expected()) from None
+        if self.auto is not None and value == self.auto:  # what stands for the word inside alone
+            raise HyperparameterError(self.name, plain, self.expected())
         return self.check(value)
 
     def to_text(self, value: Value) -> str:
@@ -54,17 +60,26 @@ class Setting:
             return AUTO
         return str(value).lower() if isinstance(value, bool) else str(value)
 
+    def to_data(self, value: Value) -> Value:
+        """`value` for JSON: in its type, but `auto` in its own word. `from_data` reads it back."""
+        return AUTO if self.auto is not None and value == self.auto else value
+
+    def from_data(self, value: Value) -> Value:
+        """What `to_data` wrote, typed again; nothing is checked."""
+        return self.auto if self.auto is not None and value == AUTO else value
+
     def check(self, value: Value) -> Value:
         """`value` itself when type and range are right. Raises HyperparameterError otherwise."""
         if self.type is float and type(value) is int:
             value = float(value)
         if type(value) is not self.type or not self._in_range(value):
-            raise HyperparameterError(self.name, value, self.expected())
+            near = nearest(str(value), self.known)
+            raise HyperparameterError(self.name, value, self.expected(), near)
         return value
 
     def _in_range(self, value: Value) -> bool:
-        if self.choices:
-            return value in self.choices
+        if self.choices or self.known:
+            return value in (*self.choices, *self.known)
         if isinstance(value, str):
             return True
         if self.auto is not None and value == self.auto:

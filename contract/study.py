@@ -1,12 +1,13 @@
 """Study: what one tuning run came to. Training writes it after every change, the rest reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from contract.errors import JobError, SpecError
 from contract.files import read_json, write_json
+from contract.ranges import from_data, to_data
 from contract.setting import Value
 from contract.tuning import TuningSpec
 
@@ -83,7 +84,7 @@ class Study:
             "trials": [
                 {
                     **asdict(trial),
-                    "hyperparameters": dict(trial.hyperparameters),
+                    "hyperparameters": _each(to_data, trial.hyperparameters),
                     "metrics": dict(trial.metrics),
                     "curves": [dict(row) for row in trial.curves],
                 }
@@ -105,12 +106,22 @@ class Study:
             raise SpecError(f"{STUDY_NAME}: unknown name {unknown[0]!r}")
         try:
             trials = tuple(
-                Trial(**{**item, "curves": tuple(item.get("curves", ()))})
+                Trial(
+                    **{
+                        **item,
+                        "curves": tuple(item.get("curves", ())),
+                        "hyperparameters": _each(from_data, item["hyperparameters"]),
+                    }
+                )
                 for item in data["trials"]
             )
             return cls(**{**data, "spec": TuningSpec.from_json(data["spec"]), "trials": trials})
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{STUDY_NAME} is not one we know: {error}") from error
+
+
+def _each(convert: Callable[[str, Value], Value], values: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: convert(name, value) for name, value in values.items()}
 
 
 def read_study(path: Path) -> Study:

@@ -142,7 +142,7 @@ class TuningSpec:
             "on_convergence": self.completion.on_convergence or None,
             "seed": self.seed,
             "price_per_hour": self.price_per_hour,
-            "ranges": {name: range_to_json(one) for name, one in self.ranges.items()},
+            "ranges": {name: range_to_json(name, one) for name, one in self.ranges.items()},
             "static": dict(self.static) or None,
         }
         if self.hyperband:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any, TextIO
 
+from contract.ranges import to_data
 from control.aws.job.ending import bill_line
 from control.study_runs import StudyRun
 from control.terminal import say, say_json
@@ -44,7 +45,11 @@ def study_document(found: StudyRun) -> dict[str, Any]:
     best = found.study.best_trial if found.study else None
     return {
         **(found.study.to_json() if found.study else {"trials": []}),
-        "best_hyperparameters": dict(best.hyperparameters) if best else None,
+        "best_hyperparameters": (
+            {name: to_data(name, value) for name, value in best.hyperparameters.items()}
+            if best
+            else None
+        ),
         "folder": str(found.run.folder),
         "run_status": found.run.status,
         "failure_reason": found.run.failure_reason,

@@ -15,6 +15,7 @@ from classifier.network import (
     preset_of,
     set_training,
 )
+from contract.architectures import ARCHITECTURES
 from contract.errors import HyperparameterError
 
 # Built on torch's meta device, where weights cost nothing. RegNet's builder reads its numbers
@@ -190,3 +191,7 @@ def test_the_same_seed_gives_the_same_network():
         torch.manual_seed(3)
         states.append(build_network("shufflenet_v2_x0_5", 4).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_known_names_are_those_that_torchvision_has():
+    assert list(ARCHITECTURES) == architectures()

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
@@ -116,3 +117,16 @@ def test_batch_size_may_be_left_to_the_job():
     assert auto.batch_size == 0
     assert auto.to_strings()["batch-size"] == "auto"
     assert parse_hyperparameters(auto.to_strings()).values == auto
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("arch", "resnet5O", "expected a torchvision classification builder, got 'resnet5O'; did"),
+        ("model_name", "resnet_50", "did you mean 'resnet50'"),
+        ("batch-size", "0", "expected a whole number >= 1 and <= 65536, or auto, got '0'"),
+    ],
+)
+def test_a_value_that_no_training_could_use_is_refused_before_there_is_one(name, text, says):
+    with pytest.raises(HyperparameterError, match=re.escape(says)):
+        parse_hyperparameters({name: text})

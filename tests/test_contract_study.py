@@ -15,6 +15,17 @@ def test_what_is_written_is_read_back_the_same(tmp_path):
     assert read_study(tmp_path / "study.json") == study
 
 
+def test_the_word_auto_is_written_and_what_stands_for_it_is_read_back(tmp_path):
+    spec = spec_of(ranges={"batch-size": ["auto", 32]})
+    trial = Trial(number=1, status="Completed", hyperparameters={"batch-size": 0})
+    study = Study(spec=spec, trials=(trial,))
+    data = study.to_json()
+    assert data["spec"]["ranges"] == {"batch-size": ["auto", 32]}
+    assert data["trials"][0]["hyperparameters"] == {"batch-size": "auto"}
+    write_study(tmp_path / "study.json", study)
+    assert read_study(tmp_path / "study.json") == study
+
+
 def test_the_best_trial_is_the_one_that_is_named():
     study = three_trials(spec_of())
     assert study.best_trial is study.trials[1]

@@ -68,7 +68,7 @@ def test_a_resource_of_hyperband_is_an_epoch_of_the_job():
         ({"target_objective": float("nan")}, "expected a number, got 'nan'"),
         ({"target_objective": 10**400}, "target_objective: expected a number"),
         ({"price_per_hour": -1}, "price_per_hour: expected >= 0"),
-        ({"ranges": {"batch-size": {"min": 0, "max": 64}}}, "auto is no bound"),
+        ({"ranges": {"batch-size": {"min": "auto", "max": 64}}}, "auto is no bound"),
         ({"stategy": "Grid"}, "did you mean 'strategy'"),
         ({"strategy": "Baysian"}, "did you mean 'Bayesian'"),
         ({"objective": "tets:loss"}, "did you mean 'test:loss'"),

@@ -124,6 +124,7 @@ def test_a_study_that_runs_is_not_started_twice(here, capsys):
     [
         (["--on", "aws", "--show"], "needs a table [aws]"),
         (["--on", "moon"], "this version knows process, container and aws"),
+        (["--set", "arch=resnet5O", "--show"], "did you mean 'resnet50'?"),
         (["--set", "lr=0.1"], "either a range or one value, not both"),
         (["--image", "x"], "a process has none"),
         (["--in-one-job"], "--in-one-job: only a study in AWS takes it"),
