@@ -108,6 +108,16 @@ def test_what_is_larger_than_the_cache_is_not_kept(tmp_path):
     assert not list(tmp_path.glob("*/*/.*"))
 
 
+def test_a_lowered_limit_holds_also_where_the_next_segment_does_not_fit(tmp_path):
+    for number in (1, 2):
+        filled(tmp_path, {number: b"x" * 2000})
+    assert len(segments(tmp_path)) == 2
+    filled(tmp_path, {3: b"x" * 5000}, limit=3000)
+    assert sum(path.stat().st_size for path in segments(tmp_path)) <= 3000
+    assert found(tmp_path, 2)
+    assert found(tmp_path, 3) is None
+
+
 def test_files_of_killed_processes_go_after_a_day(tmp_path):
     filled(tmp_path, {1: b"one"})
     old, new = (segments(tmp_path)[0].with_name(text) for text in (".old.tmp", ".new.tmp"))

@@ -96,17 +96,23 @@ class Cache:
         return Shelf(self, self._folder / kind / digest_of(text.encode()).hex()[:40])
 
     def make_room(self, num_bytes: int) -> bool:
-        """Remove what was not used for longest until `num_bytes` more fit; False: they never do."""
+        """Remove what was not used for longest until `num_bytes` more fit; False: they never do.
+
+        Then what lies above the limit goes all the same: it may have been lowered.
+        """
         limit = self.limit_bytes
-        if self._folder is None or num_bytes > limit:
+        if self._folder is None:
             return False
+        fits = num_bytes <= limit
         segments = sorted(self._segments())
-        total = sum(size for _, size, _ in segments)
+        total = sum(size for _, size, _ in segments) + (num_bytes if fits else 0)
         for _, size, path in segments:
-            if total + num_bytes <= limit:
+            if total <= limit:
                 break
             path.unlink(missing_ok=True)
             total -= size
+        if not fits:
+            return False
         return self._limit_bytes is not None or _free_bytes(self._folder) > _KEPT_FREE_BYTES
 
     def has_room(self) -> bool:
