@@ -58,6 +58,16 @@ def test_a_trial_whose_session_was_killed_is_asked_again_with_its_number_and_val
     assert (again.number, again.values) == (3, lost.values)
 
 
+def test_a_trial_that_goes_on_has_the_seconds_and_the_beginning_of_its_earlier_sessions(tmp_path):
+    study = open_study(tmp_path, spec_of())
+    first = claim(study)
+    study.release(first, Record(seconds=5.5, started_at="2026-01-01T00:00:00+00:00"))
+    claim(study)  # killed before it told anything
+    again = claim(open_study(tmp_path, spec_of()))
+    assert (again.number, again.before.seconds) == (1, 5.5)
+    assert again.before.started_at == "2026-01-01T00:00:00+00:00"
+
+
 def test_an_interrupted_trial_is_the_next_and_is_counted_once(tmp_path):
     study = open_study(tmp_path, spec_of(max_jobs=2))
     first = claim(study)

@@ -55,7 +55,9 @@ def test_the_most_important_hyperparameter_is_named_unless_nothing_differs():
 
 def test_a_price_adds_the_cost_of_all_trials_together():
     tiles = build_tiles(study(2.0, 1.9, 1.8), 3600.0)  # 3 + 4 + 5 seconds
-    assert [tile.value for tile in tiles if tile.name == "Cost"] == ["12.00"]
+    assert [tile.value for tile in tiles if tile.name == "Cost"] == ["$12.00"]
+    cheap = build_tiles(study(2.0, 1.9, 1.8), 3.0)
+    assert [tile.value for tile in cheap if tile.name == "Cost"] == ["$0.0100"]
     assert not [tile for tile in build_tiles(study(2.0), None) if tile.name == "Cost"]
     table = trials_table(study(2.0, 1.9, 1.8), 3600.0)
     assert all(f">{cost}.0000<" in table for cost in (3, 4, 5))

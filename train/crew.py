@@ -47,9 +47,15 @@ class Hand:
 
     def begin(self, claim: "Claim", worker: str) -> None:
         """A new trial; nothing is left of the last."""
-        self.claim, self.record = claim, Record(worker=worker)
+        self.claim, self.record = claim, claim.before.next_session(worker)
         self.began = self.told_at = time.monotonic()
         self.cut_reason, self.is_whole, self.is_interrupted = None, False, False
+
+    def count_seconds(self, claim: "Claim") -> None:
+        """Of all sessions of its trial; of those that were killed, the epochs that they saved."""
+        sessions = claim.before.seconds + time.monotonic() - self.began
+        epochs = sum(row.get("seconds", 0.0) for row in self.record.curves)
+        self.record.seconds = max(sessions, epochs)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """A worker that is gone is noticed elsewhere."""

@@ -263,7 +263,7 @@ class Master:
     def _release(self, hand: Hand) -> None:
         """Its trial goes back to the queue, with its number and its values."""
         assert hand.claim is not None
-        hand.record.seconds = time.monotonic() - hand.began
+        hand.count_seconds(hand.claim)
         self._study.release(hand.claim, hand.record)
         hand.claim, hand.is_ready = None, True
 
@@ -272,7 +272,7 @@ class Master:
         claim = hand.claim
         assert claim is not None
         hand.claim, hand.is_ready, self._is_prepared = None, True, True
-        hand.record.seconds = time.monotonic() - hand.began
+        hand.count_seconds(claim)
         self._study.finish(claim, status, objective, hand.record)
         trials = self._ledger.settle(claim.number, self._running)
         tell_trial(self._spec, trials[claim.number - 1], best_of(self._spec, trials))

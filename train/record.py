@@ -22,6 +22,10 @@ class Record:
     worker: str = ""  # who ran it: host and process, for a person
     reason: str | None = None  # why it failed or was stopped
 
+    def next_session(self, worker: str) -> "Record":
+        """As a trial that was interrupted goes on, or begins; its epochs are told again."""
+        return Record(worker=worker, seconds=self.seconds, started_at=self.started_at)
+
     def take(self, metrics: Mapping[str, float], rows: Iterable[Mapping[str, Any]]) -> None:
         """What the worker says of the whole trial, earlier sessions included."""
         self.metrics, self.curves = finite(metrics), [curve_row(row) for row in rows]

@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from contract.study import Trial, TrialStatus
 from contract.tuning import TuningSpec
+from train.record import Record
 from train.sampler import parameter_of, to_value
 
 RECORD = "record"  # attribute: what is kept of a trial besides its objective
@@ -19,6 +20,13 @@ _STATUSES: Mapping[TrialState, TrialStatus] = {
     TrialState.RUNNING: "InProgress",
     TrialState.WAITING: "InProgress",
 }
+
+
+def record_of(one: FrozenTrial) -> Record:
+    """What is kept of a trial, or the beginning of that."""
+    kept = dict(one.user_attrs.get(RECORD, {}))
+    kept.pop("objective", None)
+    return Record(**kept)
 
 
 def to_trial(spec: TuningSpec, number: int, one: FrozenTrial) -> Trial:

@@ -39,7 +39,7 @@ from train.sampler import (
     to_value,
 )
 from train.storage import Place, connect, database
-from train.stored import RECORD, STATES, to_trial
+from train.stored import RECORD, STATES, record_of, to_trial
 
 _READY, _SECONDS = "ready", "seconds"
 _CREATION_SECONDS = 60.0  # in which another host finishes what it has begun
@@ -53,6 +53,7 @@ class Claim:
     number: int  # from 1, without those of parents
     values: Mapping[str, Value]  # of the ranges
     handle: optuna.Trial
+    before: Record  # of the sessions that it was interrupted in
 
 
 class OpenStudy:
@@ -171,17 +172,19 @@ class OpenStudy:
             # Its last heartbeat is of whoever had it; by that the next would count as dead.
             self._storage.record_heartbeat(one._trial_id)
         handle = self._study.ask(self._distributions)
-        number = index_of(self._study, self._storage.get_trial(handle._trial_id)) + 1
+        asked = self._storage.get_trial(handle._trial_id)
+        number = index_of(self._study, asked) + 1
         if number > limit:  # another host took the last one at the same moment
             self._storage.set_trial_state_values(handle._trial_id, TrialState.WAITING)
             return None
         self._storage.record_heartbeat(handle._trial_id)
-        handle.set_user_attr(RECORD, asdict(Record(worker=worker)))
+        before = record_of(asked)
+        handle.set_user_attr(RECORD, asdict(before.next_session(worker)))
         values = {
             name: to_value(one, handle.params[parameter_of(name, one)])
             for name, one in self.spec.ranges.items()
         }
-        return Claim(number=number, values=values, handle=handle)
+        return Claim(number=number, values=values, handle=handle, before=before)
 
     def report(self, claim: Claim, epoch: int, value: float | None) -> bool:
         """The objective after an epoch. True: the trial is not worth going on with."""

@@ -53,11 +53,12 @@ def build_tiles(study: Study, price_per_hour: float | None) -> list[Tile]:
             Tile(name="Typical trial", value=to_duration(typical), note="the median of all trials")
         )
     if price_per_hour is not None:
+        cost = machine / 3600 * price_per_hour
         tiles.append(
             Tile(
                 name="Cost",
-                value=f"{machine / 3600 * price_per_hour:,.2f}",
-                note=f"machine time at {price_per_hour:g} an hour of a trial",
+                value=f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}",
+                note=f"of the trials, at ${price_per_hour:g} an hour of one",
             )
         )
     return tiles
