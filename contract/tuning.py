@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contract.errors import HyperparameterError, SpecError
-from contract.hyperparameters import ParsedHyperparameters, parse_hyperparameters
+from contract.hyperparameters import BY_NAME, ParsedHyperparameters, parse_hyperparameters
 from contract.ranges import (
     CategoricalRange,
     Range,
@@ -57,6 +57,7 @@ RUNTIME_SECONDS = (120, 15_768_000)
 FEWEST_NOT_IMPROVING = 3
 MOST_HYPERPARAMETERS = 99  # of 100; SageMaker adds _tuning_objective_metric
 MOST_CHARACTERS = 2500  # of one hyperparameter's value
+OBJECTIVE_NAME = "objective"  # of a trial: the metric by which its best epoch is chosen
 BUDGETS = ("max_jobs", "max_parallel_jobs", "max_runtime_seconds")
 PARTS = ("objective", "goal", *COMPLETION, *RESOURCES, "warm_start", "ranges", "static")
 
@@ -168,11 +169,14 @@ class TuningSpec:
         word = read_word(data, "strategy", STRATEGIES, "Bayesian")
         strategy: Strategy = next(item for item in STRATEGIES if item == word)
         static = {key: text_of(value) for key, value in dict(data.get("static", {})).items()}
+        objective, searched = read_objective(data), read_ranges(ranges)
+        if OBJECTIVE_NAME not in searched:
+            static = _with_objective(static, objective.metric)
         return cls(
             name=name,
             strategy=strategy,
-            objective=read_objective(data),
-            ranges=read_ranges(ranges),
+            objective=objective,
+            ranges=searched,
             static=static,
             max_jobs=read_whole(data, "max_jobs"),
             max_parallel_jobs=_or(read_whole(data, "max_parallel_jobs"), 1),
@@ -224,6 +228,15 @@ def _or(value: int | None, default: int) -> int:
 
 def _epochs(static: Mapping[str, str]) -> int:
     return parse_hyperparameters(static).values.epochs
+
+
+def _with_objective(static: dict[str, str], metric: str) -> dict[str, str]:
+    """A trial is judged by its best epoch: that of the study's objective, unless told otherwise."""
+    setting = BY_NAME[OBJECTIVE_NAME]
+    is_given = OBJECTIVE_NAME in parse_hyperparameters(static).given
+    if is_given or metric == setting.default or metric not in setting.choices:
+        return static
+    return {**static, OBJECTIVE_NAME: metric}
 
 
 def _check_grid(spec: TuningSpec) -> None:

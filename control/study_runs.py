@@ -8,7 +8,7 @@ from contract.errors import JobError, SpecError, UsageError
 from contract.opt_ml import OptMl
 from contract.ranges import text_for
 from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
-from contract.tuning import TUNING_KEY, TuningSpec
+from contract.tuning import OBJECTIVE_NAME, TUNING_KEY, TuningSpec
 from control.runs import Run, find_run, list_runs, write_run
 from control.tuning_file import Tuning
 
@@ -113,10 +113,14 @@ def best_of(found: StudyRun) -> tuple[Trial, dict[str, str]]:
 
     Raises UsageError: no trial has an objective yet.
     """
-    trial = found.study.best_trial if found.study else None
-    if trial is None:
+    study = found.study
+    trial = study.best_trial if study else None
+    if study is None or trial is None:
         raise UsageError(f"{found.run.folder}: no trial of this study has come to an end yet")
-    return trial, {name: text_for(name, value) for name, value in trial.hyperparameters.items()}
+    taken = {name: text_for(name, value) for name, value in trial.hyperparameters.items()}
+    # By it the trial's best epoch was chosen; without it a job would keep another one's weights.
+    chosen_by = study.spec.static.get(OBJECTIVE_NAME)
+    return trial, {**taken, **({OBJECTIVE_NAME: chosen_by} if chosen_by else {})}
 
 
 def find_parents(runs: Path, tuning: Tuning) -> list[StudyRun]:

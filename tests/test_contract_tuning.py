@@ -50,6 +50,29 @@ def test_everything_that_can_be_said_is_kept():
     assert (spec.early_stopping, spec.stops_trials, spec.seed) == ("Auto", True, 7)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"objective": "validation:loss"}, {"objective": "validation:loss"}),
+        ({"objective": "validation:accuracy"}, {}),  # the table's own
+        ({"objective": "test:loss"}, {}),  # it comes once, at the end
+        (
+            {"objective": "validation:loss", "static": {"objective": "validation:accuracy"}},
+            {"objective": "validation:accuracy"},
+        ),
+        (
+            {
+                "objective": "validation:loss",
+                "ranges": {"objective": ["validation:loss", "validation:accuracy"]},
+            },
+            {},
+        ),
+    ],
+)
+def test_trials_choose_their_best_epoch_by_the_objective_of_the_study(changes, expected):
+    assert spec_of(**changes).static == expected
+
+
 def test_a_grid_tries_every_combination():
     spec = spec_of(**GRID)
     assert (spec.max_jobs, spec.num_combinations, spec.num_jobs) == (None, 6, 6)

@@ -41,6 +41,11 @@ def test_the_best_is_that_of_the_newest_finished_study(runs):
     assert best == {"lr": "0.012345678901234", "batch-size": "64"}
 
 
+def test_what_chose_the_best_epoch_of_a_trial_comes_with_its_hyperparameters(runs):
+    write_study_run(runs, three_trials(spec_of(objective="validation:loss")))
+    assert best_of(find_study(runs, "best"))[1]["objective"] == "validation:loss"
+
+
 def test_an_unfinished_study_can_be_named(runs):
     write_study_run(runs, three_trials(spec_of(), status="Stopped"), status="Stopped")
     assert best_of(find_study(runs, "1"))[0].number == 1

@@ -75,6 +75,11 @@ def tuning_job(**changes):
     return request_for_tuning_job(tuning_of(**changes), PLACE, "dogs-1").parameters
 
 
+def test_training_jobs_choose_their_best_epoch_by_the_objective_of_the_tuning_job():
+    given = tuning_job(objective="validation:loss")["TrainingJobDefinition"]
+    assert given["StaticHyperParameters"]["objective"] == "validation:loss"
+
+
 def training_job(tuning):
     """The parameters of the CreateTrainingJob that is the whole study."""
     spec = one_job(tuning)
@@ -106,7 +111,8 @@ def test_the_request_says_what_the_description_says():
         ],
         "CategoricalParameterRanges": [{"Name": "pretrained", "Values": ["true", "false"]}],
     }
-    assert request["TrainingJobDefinition"]["StaticHyperParameters"] == {"arch": "resnet18"}
+    given = request["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert given == {"arch": "resnet18", "objective": "validation:loss"}
     assert config["TuningJobCompletionCriteria"] == {
         "TargetObjectiveMetricValue": 0.5,
         "BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 3},

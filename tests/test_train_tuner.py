@@ -42,7 +42,8 @@ def whole(pictures, tmp_path_factory):
 def separate_job(pictures, out, trial):
     """The same hyperparameters without a study."""
     texts = {name: text_of(value) for name, value in trial.hyperparameters.items()}
-    code, output = run_job(flags(pictures, out, **{**EPOCHS, **texts}))
+    job = flags(pictures, out, objective="validation:loss", **{**EPOCHS, **texts})
+    code, output = run_job(job)
     assert code == 0, output
     return output
 
@@ -64,6 +65,11 @@ def test_a_trial_computes_what_a_job_of_its_own_does_to_the_bit(whole, pictures,
     ]
     assert [exact(row) for row in best.curves] == [exact(row) for row in rows]
     assert read_bundle(out / "model").manifest.metrics["validation:loss"] == best.objective
+
+
+def test_a_trial_counts_by_its_best_epoch(whole):
+    for trial in result_of(whole[0]).trials:
+        assert trial.objective == min(row["validation:loss"] for row in trial.curves)
 
 
 def test_a_study_leaves_the_bundle_of_its_best_and_files_about_all(whole):
@@ -115,6 +121,7 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_trials(
         exact(one.metrics) for one in theirs.trials
     ]
     assert (ours.best, ours.status) == (theirs.best, "Completed")
+    assert all(one.seconds >= sum(row["seconds"] for row in one.curves) for one in ours.trials)
 
 
 def test_when_all_trials_fail_the_job_fails_with_the_first_reason(pictures, tmp_path):
