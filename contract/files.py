@@ -16,6 +16,7 @@ from contract.errors import HostError, KennelError
 
 _STAGING_PREFIX = ".kennel-"
 _SUFFIX = ".tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RANDOM = "?" * 8  # what tempfile puts into a name
 
 
@@ -77,6 +78,11 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def is_full(error: OSError) -> bool:
+    """True when there was no room for what should be written."""
+    return error.errno in _FULL
+
+
 def cannot_write(path: Path, error: BaseException) -> HostError:
     """The line for a write that failed, whichever library noticed: where, why, what to do."""
     number = error.errno if isinstance(error, OSError) else None
@@ -92,7 +98,7 @@ def _remedy(path: Path, number: int | None) -> str:
     if number == errno.EFBIG:
         return "raise the limit on file sizes (ulimit -f)"
     # Without a number the disk is the likely cause: openvino says no more than that it failed.
-    if number in (None, errno.ENOSPC, errno.EDQUOT):
+    if number is None or number in _FULL:
         return f"{_free_mb(path):,.0f} MB are free there: give the job a larger volume"
     return "check the path"
 

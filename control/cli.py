@@ -5,11 +5,14 @@ Exit codes: 0 fine, 1 the job (or the machine) failed, 2 you asked for something
 """
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from contract.errors import KennelError, UsageError
+from contract.errors import HostError, KennelError, UsageError
+from contract.files import cannot_write, is_full
 from contract.strict import nearest
 from control.command_cleanup import CLEANUP
 from control.command_data import DATA
@@ -64,9 +67,32 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # or Python would, at its end, and complain
         return code
     except BrokenPipeError:  # nobody reads any more: `kennel list | head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         return 1
+    except OSError as error:
+        has_no_room = is_full(error) or (error.errno == errno.ENOENT and not error.filename)
+        if not has_no_room:
+            raise
+        _leave_stdout()
+        with contextlib.suppress(OSError):  # stderr may lie on the same disk
+            complain(_no_room(error))
+        return 1
+
+
+def _no_room(error: OSError) -> HostError:
+    if error.filename:
+        return cannot_write(Path(error.filename), error)
+    if error.errno == errno.ENOENT:  # tempfile, when no folder takes a file of a few bytes
+        return HostError(f"{error.strerror}; make room in one of them, or set TMPDIR")
+    return HostError(
+        f"cannot write any more: {error.strerror}; make room on that disk, or write elsewhere"
+    )
+
+
+def _leave_stdout() -> None:
+    """What is still to be written there is lost; Python would try it again at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_closed_streams() -> None:

@@ -1,7 +1,6 @@
 """`kennel debug`: rules, tensors, plots, explanations and the profile of what a job left."""
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import UsageError
+from contract.files import write_json
 from contract.rule_result import RuleResult
 from contract.strict import nearest
 from control.debug_flags import RULE_SYNTAX
@@ -82,7 +82,7 @@ def _evaluated(
     """Exit code of ours, and what each rule came to. Without `out` no file is left."""
     with tempfile.TemporaryDirectory(prefix="kennel-rules-") as name:
         path = Path(name) / "rules.json"
-        path.write_text(json.dumps(config), encoding="utf-8")
+        write_json(path, config)
         words = ("--config", str(path), "--out", str(out or Path(name) / "out"))
         answer = ask_debugger("rules", str(source.folder), *words)
     # Rules that end with Error asked for what is not there.

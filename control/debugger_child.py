@@ -13,7 +13,7 @@ from control.child import KILLED_SECONDS, Child, our_variables, start_child
 from control.rule_watch import DEBUGGER
 
 LIMIT_SECONDS = 3600.0  # gigabytes of tensors take minutes to read
-FINE, FOUND, IMPOSSIBLE, ERRORS = 0, 1, 2, 3  # its exit codes
+FINE, FOUND, IMPOSSIBLE, ERRORS, UNABLE = 0, 1, 2, 3, 74  # its exit codes
 PREFIX = "debugger: "  # of its complaints
 OWN_NAME, OUR_NAME = "python -m debugger", "kennel debug"  # people have typed the latter
 
@@ -59,6 +59,8 @@ def ask_debugger(*words: str, debugger: Sequence[str] = DEBUGGER) -> Answer:
     last = last.strip().removeprefix(PREFIX).replace(OWN_NAME, OUR_NAME)
     if child.returncode == IMPOSSIBLE:
         raise UsageError(last or "the debugger refuses, and does not say why")
+    if child.returncode == UNABLE:  # a full disk, S3 that does not answer: it says so itself
+        raise HostError(last or "the debugger cannot go on, and does not say why")
     if child.returncode not in (FINE, FOUND, ERRORS):
         raise HostError(f"the debugger ended with {child.returncode}: {last or 'without a word'}")
     if child.returncode == FOUND and not output.strip():  # how Python ends after an error

@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from contract.errors import HostError
+from contract.files import cannot_write
 
 SIDE_PX = 32  # the originals are 8 x 8: scaled up once here, so that a person sees something
 SHARES = (("test", 0.15), ("validation", 0.15))  # the rest is the train channel
@@ -21,18 +22,22 @@ def write_digits(folder: Path, seed: int = 0) -> Path:
     """Write train/, validation/ and test/ below `folder`, once; same seed, same split.
 
     The folder appears in one step: when it exists, it is complete.
-    Raises HostError when scikit-learn is missing.
+    Raises HostError when scikit-learn is missing, or the disk is full.
     """
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    unfinished: Path | None = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         _write_splits(unfinished, seed)
         unfinished.chmod(0o755)
         os.replace(unfinished, folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

@@ -25,7 +25,9 @@ CLASSIC_RULES = (
     "VanishingGradient", "Overfit", "Overtraining", "PoorWeightInitialization", "LossNotDecreasing",
 )  # fmt: skip
 PROFILER_REPORT = "ProfilerReport"
-BROKEN, INTERRUPTED = 70, 130  # exit codes: a mistake of ours (EX_SOFTWARE), Ctrl-C
+FOUND = 1  # exit code of rules that found something
+# Exit codes: a mistake of ours (EX_SOFTWARE), the machine cannot (EX_IOERR), Ctrl-C.
+BROKEN, UNABLE, INTERRUPTED = 70, 74, 130
 Command = Callable[[argparse.Namespace, TextIO], int]
 
 
@@ -57,8 +59,9 @@ def _run(arguments: argparse.Namespace, answers: TextIO) -> int:
 
 
 def _refuse(error: KennelError) -> int:
+    """One line. That something went wrong must not look as if a rule had found something."""
     sys.stderr.write(f"debugger: {error}\n")
-    return error.exit_code
+    return UNABLE if error.exit_code == FOUND else error.exit_code
 
 
 def _rules(arguments: argparse.Namespace, answers: TextIO) -> int:

@@ -8,10 +8,11 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from contract.errors import HostError
 from contract.files import remove_leftovers
 from contract.manifest import Manifest, Preprocess, Probe
 from train.checkpoint import CHECKPOINT_NAME, Checkpoint, read_checkpoint, write_checkpoint
+from train.storage import copy_file
 
 MOMENTS = 10
 BUNDLE_FILES = ("model.safetensors", "model.xml")
@@ -198,6 +200,22 @@ def test_a_bundle_that_does_not_fit_is_one_line_and_the_older_one_stays(
     )
     assert Classifier.load(model).manifest == read_bundle(tiny_bundle).manifest
     assert list(model.glob(".*")) == []
+
+
+def test_a_study_whose_copy_does_not_fit_is_one_line_and_the_older_one_stays(tmp_path):
+    """SQLite has words of its own for a full disk, and they are no OSError."""
+    study, copy = tmp_path / "study.db", tmp_path / "copy.db"
+    with closing(sqlite3.connect(study)) as database:
+        database.execute("CREATE TABLE trials (name TEXT)")
+        database.commit()
+        copy_file(study, copy)
+        before = copy.read_bytes()
+        database.execute("INSERT INTO trials VALUES (?)", ("x" * 100_000,))
+        database.commit()
+    with largest_file(20_000), pytest.raises(HostError, match=r"cannot write \S+/copy\.db: "):
+        copy_file(study, copy)
+    assert copy.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db", "study.db"]
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_older_one(tmp_path):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from contract.errors import HostError, SpecError
-from contract.files import replacing
+from contract.files import cannot_write, replacing
 from contract.tuning import STORAGE_VARIABLE
 
 _RETRY_SECONDS = 0.5
@@ -137,7 +137,10 @@ def copy_file(source: Path, target: Path) -> None:
         closing(sqlite3.connect(source)) as here,
         closing(sqlite3.connect(temporary)) as there,
     ):
-        here.backup(there)
+        try:
+            here.backup(there)
+        except sqlite3.Error as error:  # not an OSError, also for a full disk
+            raise cannot_write(target, error) from error
 
 
 def _failure(place: Place, error: BaseException) -> HostError:
