@@ -35,6 +35,11 @@ PLACES_OF_STUDIES = (*PLACES, AWS)
 # The password of a database's URL, which may hold any sign, and one among its options.
 SECRET = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 
+SPOT_TRIALS = (
+    "aws.spot: trials of a tuning job have no checkpoints, so one whose instance is taken away "
+    "begins anew; --in-one-job keeps what was done"
+)
+
 
 def tune(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the study completed, 1 when it did not."""
@@ -50,6 +55,8 @@ def tune(arguments: argparse.Namespace) -> int:
     if arguments.show or in_aws:  # otherwise the study says them itself, at its start
         for line in tuning_warnings(tuning.spec):
             complain(f"warning: {line}")
+    if in_aws and tuning.aws and tuning.aws.spot and not arguments.in_one_job:
+        complain(f"warning: {SPOT_TRIALS}")
     if in_aws:
         return tune_in_aws(arguments, tuning)
     refuse(arguments, FLAGS, "only a study in AWS takes it; add --on aws")

@@ -150,6 +150,15 @@ def test_in_aws_the_exact_request_is_shown_and_nothing_sent(here, capsys):
     assert not (here / "runs").exists()
 
 
+def test_spot_trials_without_checkpoints_are_warned_of(here, capsys):
+    (here / "search.toml").write_text(SEARCH + AWS.replace("[aws]", "[aws]\nspot = true"))
+    line = "aws.spot: trials of a tuning job have no checkpoints"
+    assert main([*WORDS, "--on", "aws", "--show"]) == 0
+    assert line in capsys.readouterr().err
+    assert main([*WORDS, "--on", "aws", "--in-one-job", "--show"]) == 0
+    assert line not in capsys.readouterr().err
+
+
 def test_run_takes_the_best_of_a_study_below_what_is_set(here, capsys):
     leave_study(here)
     words = ["run", "job.toml", "--show", "--from", "best", "--set", "batch_size=8"]
