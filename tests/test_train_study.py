@@ -227,6 +227,12 @@ def test_importances_find_the_range_that_matters(tmp_path):
     assert found["lr"] > found["momentum"]
 
 
+def test_importances_of_five_trials_in_three_ranges_are_none(tmp_path):
+    study = open_study(tmp_path, spec_of(ranges={**RANGES, "momentum": {"min": 0.5, "max": 0.9}}))
+    complete(study, 1.0, 2.0, 1.5, 1.7, 1.2)
+    assert study.importances() == {}
+
+
 def test_importances_of_trials_that_hardly_differ_are_none(tmp_path):
     study = open_study(tmp_path, spec_of())
     complete(study, 1.0, 1.0, 1.0, math.nextafter(1.0, 2.0))

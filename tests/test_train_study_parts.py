@@ -6,12 +6,15 @@ import pytest
 from finished_studies import RANGES, spec, study, trial
 
 from contract.study import Study
+from contract.theme import LIGHT
 from contract.trial_line import describe_values
 from train import study_files
 from train.study_axes import ObjectiveScale, RangeAxis
+from train.study_curves import draw_trial_curves
 from train.study_history import best_so_far
 from train.study_lines import describe_range
 from train.study_page import build_study_page
+from train.study_slices import touch
 from train.study_story import build_tiles, tell_study, to_duration
 from train.study_table import best_settings, trials_table
 
@@ -32,6 +35,8 @@ def test_the_first_sentence_names_value_trial_and_hyperparameters():
     [
         ([2.1, 2.0, 1.9], "too few trials"),
         ([2.1, 1.5, *[2.0] * 8], "The last 8 trials found nothing better"),
+        ([1.5, *[2.0] * 8], "The last 8 trials found nothing better within these ranges."),
+        ([2.1, 1.5, *[2.0] * 5], "too few trials"),
         ([2.1, *[2.0] * 8, 1.5], "came late in the search"),
         ([2.0] * 8, "came to the same value"),
         ([1.5, *[2.0] * 8], "at the lower end of the range 0.001 to 0.1"),
@@ -92,6 +97,25 @@ def test_batch_size_auto_is_a_word_in_tables_lines_and_settings():
     assert describe_range("batch-size", given.ranges["batch-size"]) == "auto, 32, 64, 128"
     assert describe_values(chosen.hyperparameters) == "lr 0.001, batch-size auto"
     assert "batch-size = &quot;auto&quot;" in best_settings(whole, chosen)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "is_crowded"), [((0.001, 0.1), False), ((0.0003, 0.3), True), ((0.5, 0.9), False)]
+)
+def test_labels_of_a_slice_do_not_run_together(bounds, is_crowded):
+    low, high = bounds
+    ranges = spec(ranges={"lr": {"min": low, "max": high, "scaling": "Logarithmic"}}).ranges
+    assert touch(RangeAxis.of("lr", ranges["lr"]).ticks) == is_crowded
+
+
+def test_a_trial_of_one_epoch_is_seen_among_longer_ones():
+    def drawn(value):
+        short = trial(3, 1.9, curves=({"epoch": 1, "validation:loss": value},))
+        whole = study(trials=(trial(1, 1.5), trial(2, 1.6), short), best=1)
+        return draw_trial_curves(whole, "validation:loss", LIGHT)
+
+    assert drawn(2.6) == drawn(2.6)
+    assert drawn(2.6) != drawn(2.4)
 
 
 def test_one_diverged_trial_does_not_flatten_the_others():

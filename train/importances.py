@@ -13,7 +13,7 @@ from train.sampler import WARM, distributions, from_value, parameter_of
 
 log = logging.getLogger(__name__)
 
-_FEWEST = 4  # completed trials
+_FEWEST, _FEWEST_A_RANGE = 4, 2  # completed trials; shares of fewer are made of chance
 
 
 def importances_of(study: optuna.Study, spec: TuningSpec) -> dict[str, float]:
@@ -23,7 +23,8 @@ def importances_of(study: optuna.Study, spec: TuningSpec) -> dict[str, float]:
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [one.value for one in done if WARM not in one.user_attrs]
-    if len(values) < _FEWEST or len(set(values)) < 2:
+    fewest = max(_FEWEST, _FEWEST_A_RANGE * len(spec.ranges))
+    if len(values) < fewest or len(set(values)) < 2:
         return {}
     # Imported here: it takes a second, for scikit-learn, which sets variables of the process.
     from optuna import importance

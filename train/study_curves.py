@@ -61,7 +61,6 @@ def _draw_lines(axes: "Axes", study: Study, curves: list[Curve], theme: Theme) -
     from matplotlib.collections import LineCollection
 
     is_crowded = len(curves) > 60
-    longest = max(len(curve.points) for curve in curves)
     for status, words, colour in (
         ("Completed", "completed", theme.validation),
         ("Stopped", "stopped early", theme.muted),
@@ -77,8 +76,12 @@ def _draw_lines(axes: "Axes", study: Study, curves: list[Curve], theme: Theme) -
             linestyles="-" if status == "Completed" else [(0, (3, 2))],
         )  # fmt: skip
         axes.add_collection(lines)
-        if longest == 1 or (status != "Completed" and not is_crowded):  # one epoch has no line
-            ends = np.array([curve.points[-1] for curve in found])
+        # One epoch makes no line.
+        dots = [
+            c for c in found if len(c.points) == 1 or (status != "Completed" and not is_crowded)
+        ]
+        if dots:
+            ends = np.array([curve.points[-1] for curve in dots])
             axes.scatter(ends[:, 0], ends[:, 1], s=14, color=colour,
                          marker="x" if status == "Failed" else "o", linewidths=1)  # fmt: skip
     for curve in curves:

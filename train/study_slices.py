@@ -1,6 +1,7 @@
 """Slices: one small panel a hyperparameter, the objective against its values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONG = 7  # characters of a tick's label
+_CHARACTER, _GAP = 0.033, 0.03  # width of one, and between two labels
 
 
 def draw_slice(study: Study, name: str, theme: Theme) -> bytes:
@@ -37,8 +39,8 @@ def draw_slice(study: Study, name: str, theme: Theme) -> bytes:
         axes.set_title(name, loc="left", color=theme.text, fontsize=11, fontweight="bold", pad=8)
         axes.yaxis.set_major_locator(_few_ticks())
         axes.set_xticks([place for place, _ in one.ticks])
-        # Long names would touch: every second one then stands a line lower.
-        long = sum(len(text) for _, text in one.ticks) > 27
+        # Labels that would touch: every second one then stands a line lower.
+        long = touch(one.ticks)
         labels = [
             ("\n" if long and index % 2 else "") + text for index, (_, text) in enumerate(one.ticks)
         ]
@@ -48,6 +50,14 @@ def draw_slice(study: Study, name: str, theme: Theme) -> bytes:
                 text.set_horizontalalignment(side)
 
     return draw_png(draw, theme, 3.4, 2.5)
+
+
+def touch(ticks: Sequence[tuple[float, str]]) -> bool:
+    """Whether labels on one line would run together; places are of the panel's width."""
+    return any(
+        right - left < (len(first) + len(second)) / 2 * _CHARACTER + _GAP
+        for (left, first), (right, second) in pairwise(ticks)
+    )
 
 
 def _few_ticks() -> object:

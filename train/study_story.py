@@ -10,7 +10,8 @@ from contract.setting import Value
 from contract.study import Study, Trial
 from train.study_axes import RangeAxis
 
-_FEW = 5  # trials; fewer say nothing about what more of them would bring
+# Trials; fewer say nothing about what more of them would bring.
+_FEW, _FEW_A_RANGE = 5, 4
 _NEAR_EDGE = 0.05  # of a range, as it is scaled
 _LATE = 0.25  # of the trials: a best among the last of them promises more
 _NAMED = 6  # hyperparameters of one sentence
@@ -180,13 +181,16 @@ def _tell_more(study: Study) -> str:
     combinations = study.spec.num_combinations
     if combinations is not None and len(study.trials) >= combinations:
         return "Every combination was tried."
-    if len(done) < _FEW:
+    if len(done) < max(_FEW, _FEW_A_RANGE * len(study.spec.ranges)):
         return "These are too few trials to say whether more would help."
     ended = [trial.number for trial in study.trials if trial.status != "InProgress"]
     since = sum(number > study.best for number in ended)
     if since < _LATE * len(ended):
         return "The best came late in the search: more trials may well find a better one."
-    return f"The last {count(since, 'trial')} found nothing better: more would hardly help."
+    found = f"The last {count(since, 'trial')} found nothing better"
+    if _tell_edges(study):
+        return f"{found} within these ranges."
+    return f"{found}: more would hardly help."
 
 
 def _planned(study: Study) -> str:
