@@ -36,7 +36,10 @@ FILES = {
             "channels": {"train": "s3://b/t"},
             "tags": {"a": "b"},
         },
-        "ec2": {"role": "x", "key_name": "k", "instance_type": "m5.large"},
+        "ec2": {
+            **{"role": "x", "key_name": "k", "instance_type": "m5.large"},
+            **{"subnet": "subnet-12345678", "security_group": "sg-12345678"},
+        },
     },
     "endpoint": {
         "name": "dogs",
