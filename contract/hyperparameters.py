@@ -140,7 +140,10 @@ class Hyperparameters:
         choices=("auto", "int8", "none"),
     )  # fmt: skip
     seed: int = knob(
-        0, "Training", "same seed and machine: bit-equal weights on the CPU", minimum=0
+        0,
+        "Training",
+        "same seed, machine and number of CPUs: bit-equal weights on the CPU",
+        minimum=0,
     )
     # Stopping
     objective: str = knob(

@@ -12,6 +12,7 @@ from studies import study_flags
 from training import failure, flags, metric_lines, run_job
 
 from classifier.bundle import read_bundle
+from contract.host import cpu_limit
 from contract.ranges import text_of
 from contract.study import STORAGE_NAME
 from contract.tuning import STORAGE_VARIABLE
@@ -122,6 +123,26 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_trials(
     ]
     assert (ours.best, ours.status) == (theirs.best, "Completed")
     assert all(one.seconds >= sum(row["seconds"] for row in one.curves) for one in ours.trials)
+
+
+def test_side_by_side_a_trial_computes_what_a_job_with_as_many_cpus_does(
+    start_master, pictures, tmp_path
+):
+    spec = {"strategy": "Grid", "max_jobs": None, "ranges": {"lr": [0.01, 0.02]}}
+    learning = {"unfreeze": "all", "epochs": "2"}
+    more = {**spec, "max_parallel_jobs": 2}
+    study = start_master(study_flags(pictures, tmp_path / "study", more, **learning))
+    assert study.wait() == 0, study.output
+    best = result_of(tmp_path / "study").best_trial
+    shares = share_cpus(sorted(os.sched_getaffinity(0)), cpu_limit(), 2, 0)
+    cpus = shares[int(best.worker.split()[-1]) - 1]
+    changes = {**learning, "lr": text_of(best.hyperparameters["lr"])}
+    words = flags(pictures, tmp_path / "job", objective="validation:loss", **changes)
+    job = start_master(words)
+    os.sched_setaffinity(job.process.pid, cpus)  # as `taskset -c`: torch is not there yet
+    assert job.wait() == 0, job.output
+    weights = [tmp_path / name / "model" / WEIGHTS for name in ("study", "job")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_when_all_trials_fail_the_job_fails_with_the_first_reason(pictures, tmp_path):

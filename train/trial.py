@@ -1,7 +1,8 @@
 """Trial: one training job of a study, inside a worker that keeps what all its trials share.
 
-It computes what `python -m train` would with the same hyperparameters, to the bit; it only leaves
-no bundle and no report. Those are made of the best trial's weights, at the end of the study.
+It computes what `python -m train` would with the same hyperparameters and as many CPUs, to the
+bit; it only leaves no bundle and no report. Those are made of the best trial's weights, at the end
+of the study.
 """
 
 import contextlib
