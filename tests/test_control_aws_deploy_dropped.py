@@ -62,6 +62,20 @@ def test_scaling_that_the_file_has_no_longer_is_taken_off_and_that_is_said(scale
     assert "nothing was changed" in deploy(tmp_path / "dogs.toml")
 
 
+def test_scaling_that_the_file_changes_is_not_called_no_change(aws_here, tmp_path):
+    put_bucket(aws_here)
+    tables = {"": SCALING, ASYNCHRONOUS: QUEUE + FROM_ZERO}
+    for top, table in tables.items():
+        path = write_deployment(tmp_path, table, top=top)
+        deploy(path, "--name", f"dogs-{len(top)}")
+        assert "nothing was changed" in deploy(path, "--name", f"dogs-{len(top)}")
+        for old, new in (("max = ", "max = 1"), ("per_instance = ", "per_instance = 7")):
+            table = table.replace(old, new)
+            path = write_deployment(tmp_path, table, top=top)
+            assert "nothing was changed" not in deploy(path, "--name", f"dogs-{len(top)}")
+        assert "nothing was changed" in deploy(path, "--name", f"dogs-{len(top)}")
+
+
 def test_without_scaling_there_are_as_many_machines_as_the_file_says(scaled, tmp_path):
     variant = {"VariantName": "main", "CurrentWeight": 1.0, "DesiredWeight": 1.0}
     grown = {**variant, "CurrentInstanceCount": 3, "DesiredInstanceCount": 3}

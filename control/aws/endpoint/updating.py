@@ -12,7 +12,7 @@ from control.aws.endpoint.request import TTL, weights_call
 from control.aws.endpoint.taking_over import give_configuration
 from control.aws.endpoint.work import Work, are_same_weights
 from control.aws.money import agree
-from control.aws.scaling.applying import apply_scaling
+from control.aws.scaling.applying import apply_scaling, is_scaled_so
 from control.aws.scaling.requests import registered_call, target_of
 from control.terminal import say
 
@@ -93,12 +93,14 @@ def _settle(
     plan = work.plan
     drop_scaling(work, unwanted)
     is_other = settle_alarms(work, described)
-    if plan.scaling:
-        apply_scaling(work.account, plan.scaling, f"scaling of {work.spec.name}")
+    doing = f"scaling of {work.spec.name}"
+    is_scaled = not plan.scaling or is_scaled_so(work.account, plan.scaling, doing)
+    if plan.scaling:  # also what wakes it, which nobody has looked at
+        apply_scaling(work.account, plan.scaling, doing)
     if plan.alarm_names or unwanted or is_other:
         end_alarms(work, end)
     is_tagged = tag_as_file_says(work, described[-1], tags)
-    return bool(unwanted) or is_other or is_tagged
+    return bool(unwanted) or is_other or is_tagged or not is_scaled
 
 
 def _may_grow(work: Work) -> bool:

@@ -1,6 +1,6 @@
 """Applying: scaling is put on a variant, taken off it, and looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from control.aws.scaling.requests import (
     ANSWERED_ARN,
     describing_calls,
     has_tags,
+    policy_call,
     registered_call,
     undo_calls,
     without_tags,
@@ -33,6 +34,24 @@ def apply_scaling(account: Account, calls: Sequence[Call], doing: str = "scaling
 def as_sent(account: Account, calls: Sequence[Call], doing: str = "scaling") -> list[Call]:
     """What `apply_scaling` sends, but for the ARN that it waits for. Raises AwsError."""
     return [_untagged(account, call, doing) for call in calls]
+
+
+def is_scaled_so(account: Account, calls: Sequence[Call], doing: str = "scaling") -> bool:
+    """Whether bounds and policies are those of the calls already. Raises AwsError."""
+    for call in calls:
+        asked = call.parameters
+        if call.operation == "RegisterScalableTarget":
+            looking = registered_call(asked["ResourceId"], asked["ScalableDimension"])
+            asked = {key: asked[key] for key in ("MinCapacity", "MaxCapacity")}
+            found = account.send(looking, doing).get("ScalableTargets", [])
+        elif call.operation == "PutScalingPolicy":
+            policies = account.send(policy_call(asked), doing).get("ScalingPolicies", [])
+            found = [one for one in policies if one["PolicyName"] == asked["PolicyName"]]
+        else:
+            continue
+        if not found or not _is_within(asked, found[0]):
+            return False
+    return True
 
 
 def undo_scaling(account: Account, endpoint: str, variant: str, kind: str) -> list[str]:
@@ -65,6 +84,17 @@ def read_scaling(account: Account, endpoint: str, variant: str, kind: str) -> Sc
         policies=tuple(account.send(policies, doing).get("ScalingPolicies", [])),
         activities=tuple(account.send(activities, doing).get("ScalingActivities", [])),
     )
+
+
+def _is_within(asked: Any, found: Any) -> bool:
+    """Whether AWS has what was asked for; it may add what it takes unasked."""
+    if isinstance(asked, Mapping):
+        return isinstance(found, Mapping) and all(
+            key in found and _is_within(value, found[key]) for key, value in asked.items()
+        )
+    if isinstance(asked, list):
+        return len(asked) == len(found) and all(map(_is_within, asked, found))
+    return bool(asked == found)
 
 
 def _untagged(account: Account, call: Call, doing: str) -> Call:

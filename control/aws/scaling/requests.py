@@ -6,6 +6,7 @@ asynchronous endpoint.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from control.aws.call import Call, Request
 from control.aws.names import alarm_of
@@ -114,6 +115,13 @@ def registered_call(resource: str, dimension: str) -> Call:
         "ScalableDimension": dimension,
     }
     return _call("DescribeScalableTargets", one)
+
+
+def policy_call(asked: Mapping[str, Any]) -> Call:
+    """Asks for the policy that the parameters of a PutScalingPolicy make."""
+    keys = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+    target = {key: asked[key] for key in keys}
+    return _call("DescribeScalingPolicies", {**target, "PolicyNames": [asked["PolicyName"]]})
 
 
 def target_of(endpoint: str, variant: str, kind: str) -> Request:
