@@ -50,6 +50,17 @@ def test_the_suggestion_is_where_the_loss_falls_fastest(middle, steps):
     assert advice.suggested < advice.high <= min(advice.suggested * 10.1, HIGHEST)
 
 
+def test_with_few_pictures_the_range_reaches_to_where_the_loss_rises():
+    """A frozen network, 85 pictures in batches of 32, three epochs: 0.01 was the best rate."""
+    rates = planned_rates(100)
+    learnt = 1.75 - 1.1 / (1 + (8e-4 / rates) ** 1.4)  # all there is, long before ...
+    losses = learnt + 0.2 * np.log1p(rates / 0.01) + np.where(rates > 0.1, 10 * rates, 0)
+    once, often = (LrCurve.of(rates[:75], losses[:75], 8, epochs) for epochs in (1.0, 33.0))
+    assert once.advise().suggested == often.advise().suggested < 0.002
+    assert once.advise().high < 0.009 < 0.01 <= often.advise().high < 0.04
+    assert (once.has_few_pictures, often.has_few_pictures) == (False, True)
+
+
 def test_noise_moves_the_suggestion_by_less_than_a_factor_of_three():
     _, losses = falling_then_exploding(0.01)
     for seed in range(20):

@@ -56,9 +56,11 @@ def test_gradient_accumulation_takes_one_rate_for_its_batches(pictures, tmp_path
     assert losses[0] == pytest.approx(each[:2].mean(), rel=1e-3)  # at a rate that moves nothing
 
 
-def test_a_job_leaves_advice_and_no_model(pictures, tmp_path):
+def test_a_job_leaves_advice_and_no_model(pictures, tmp_path, caplog):
     job = job_for(pictures, tmp_path)
-    run_lr_finder(job, tmp_path / "work")
+    with caplog.at_level("INFO"):
+        run_lr_finder(job, tmp_path / "work")
+    assert "few pictures: the steps saw each of them" in caplog.text  # 36, in batches of 8
     advice = json.loads((tmp_path / "output" / "lr_finder.json").read_text())
     low, high = advice["range"]
     assert LOWEST < low < advice["suggested"] < high <= HIGHEST

@@ -18,6 +18,9 @@ _BEYOND_NOISE = 6.0  # deviations of the first smoothed loss; the lowest of many
 _NOTHING = 0.001  # of what guessing costs
 _BELOW = 10.0  # times: how far the range reaches below the suggestion ...
 _ABOVE = (2.0, 10.0)  # ... and above it, at least and at most
+_MANY_EPOCHS = 5.0  # of a run: by its end it has learnt what it can at any good rate, so ...
+_BEARABLE = 0.1  # ... the range ends where this share of the fall is lost again ...
+_FAR_ABOVE = 20.0  # ... at most so many times above the suggestion
 _DIGITS = 2  # of a rate; more would pretend
 
 
@@ -37,10 +40,15 @@ class LrCurve:
     rates: NDArray[np.float64]  # (steps,) that were tried, growing
     losses: NDArray[np.float64]  # (steps,) of each step's pictures, finite
     num_classes: int
+    epochs: float = 1.0  # how often the run saw each picture
 
     @classmethod
     def of(
-        cls, rates: NDArray[np.float64], losses: NDArray[np.float64], num_classes: int
+        cls,
+        rates: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        num_classes: int,
+        epochs: float = 1.0,
     ) -> "LrCurve":
         """Without what is no number. Raises JobError: hardly any is."""
         known = np.isfinite(losses)
@@ -48,7 +56,12 @@ class LrCurve:
             raise JobError(
                 "the loss is not a number from the first steps on: check pictures and arch"
             )
-        return cls(rates=rates[known], losses=losses[known], num_classes=num_classes)
+        return cls(rates=rates[known], losses=losses[known], num_classes=num_classes, epochs=epochs)
+
+    @property
+    def has_few_pictures(self) -> bool:
+        """The loss is lowest where they are learnt, and not where a rate begins to do harm."""
+        return self.epochs > _MANY_EPOCHS
 
     @property
     def planned(self) -> int:
@@ -77,7 +90,8 @@ class LrCurve:
         None where the loss fell by no more than its noise: no rate is better than another then.
 
         The loss is looked at over the logarithm of the rate, up to its lowest point. The range
-        ends where the loss was lowest: beyond, a step does more harm than good.
+        ends where the loss was lowest: beyond, a step does more harm than good. With few pictures
+        it ends where the loss has risen again.
 
         Source: Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3
         (the range test); the steepest point is what fastai suggests (Howard and Gugger, 2020).
@@ -88,7 +102,10 @@ class LrCurve:
         lowest = int(smoothed.argmin())
         slopes = np.gradient(smoothed, np.log(rates[: len(smoothed)]))[: lowest + 1]
         suggested = float(rates[slopes.argmin()])
-        high = min(max(float(rates[lowest]), suggested * _ABOVE[0]), suggested * _ABOVE[1], HIGHEST)
+        last, most = lowest, _ABOVE[1]
+        if self.has_few_pictures:
+            last, most = lowest + _until_risen(smoothed, lowest), _FAR_ABOVE
+        high = min(max(float(rates[last]), suggested * _ABOVE[0]), suggested * most, HIGHEST)
         return Advice(
             suggested=_rounded(suggested), low=_rounded(suggested / _BELOW), high=_rounded(high)
         )
@@ -107,6 +124,13 @@ class LrCurve:
         weights = _decay_of(self.planned) ** np.arange(self.lag + 1)
         left = float(np.linalg.norm(weights) / weights.sum())  # of the noise, by smoothing
         return bool(smoothed[0] - smoothed.min() > _BEYOND_NOISE * left * noise)
+
+
+def _until_risen(smoothed: NDArray[np.float64], lowest: int) -> int:
+    """Steps from the lowest loss to the last before much of the fall is lost."""
+    bearable = smoothed[lowest] + _BEARABLE * (smoothed[0] - smoothed[lowest])
+    after = smoothed[lowest:]
+    return int((after > bearable).argmax() or len(after)) - 1
 
 
 def has_exploded(losses: Sequence[float], planned: int, num_classes: int) -> bool:

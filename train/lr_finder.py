@@ -91,7 +91,8 @@ def sweep(learner: Learner, ready: Ready) -> LrCurve:
             sums.zero_()
             is_over = len(losses) == len(rates) or has_exploded(losses, len(rates), num_classes)
             if is_over:
-                return LrCurve.of(rates[: len(losses)], np.array(losses), num_classes)
+                epochs = epoch - 1 + (step + 1) / per_epoch
+                return LrCurve.of(rates[: len(losses)], np.array(losses), num_classes, epochs)
     raise AssertionError("epochs do not end")
 
 
@@ -141,4 +142,10 @@ def write_advice(job: TrainingJob, curve: LrCurve, images: int) -> None:
         "see %s",
         advice.suggested, images, advice.low, advice.high, len(points), folder / PICTURE_NAME,
     )  # fmt: skip
+    if curve.has_few_pictures:
+        log.info(
+            "note   few pictures: the steps saw each of them %.0f times, and the loss fell by what "
+            "earlier ones had learnt; the range reaches to where it rises, and says less",
+            curve.epochs,
+        )
     log.info("next   train with lr=%g: kennel run JOB.toml --set lr=%g", *[advice.suggested] * 2)
