@@ -1,6 +1,6 @@
 """HookConfig: which tensors a job saves, as debughookconfig.json says it.
 
-Source: DEBUGGER A2 to A5; SageMaker API reference, DebugHookConfig.
+Source: smdebug 1.0.34's source; SageMaker API reference, DebugHookConfig.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """ProfilerConfig: what a job measures of itself, as profilerconfig.json says it.
 
-Source: DEBUGGER C2; SageMaker API reference, ProfilerConfig.
+Source: smdebug 1.0.34's profiler; SageMaker API reference, ProfilerConfig.
 """
 
 import ast

@@ -1,7 +1,7 @@
 """A rule as the API has it: one entry of DebugRuleConfigurations, and back to a RuleSpec.
 
 `control` makes requests of it; in a rule's own container `debugger` reads what came of them.
-Source: DEBUGGER B2, B3; SageMaker API reference, DebugRuleConfiguration.
+Source: SageMaker API reference, DebugRuleConfiguration.
 """
 
 import json

@@ -19,7 +19,7 @@ RULES: Mapping[str, RuleKind] = {kind.name: kind for kind in (*TENSOR_RULES, *PR
 
 STOP, FAIL, WEBHOOK = "stop", "fail", "webhook"
 ACTIONS = (STOP, FAIL, WEBHOOK)
-MOST_RULES = 20  # of each scope. Source: DEBUGGER B2
+MOST_RULES = 20  # of each scope. Source: API reference, CreateTrainingJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

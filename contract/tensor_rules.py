@@ -1,6 +1,6 @@
 """The built-in rules over saved tensors: AWS's names, parameters and defaults, in one table.
 
-Source: DEBUGGER B4, B5; SageMaker developer guide, debugger-built-in-rules.
+Source: smdebug 1.0.34's rules; SageMaker developer guide, debugger-built-in-rules.
 """
 
 from contract.rule_kind import RuleKind

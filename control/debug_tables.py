@@ -22,7 +22,7 @@ MODE_SAVING = tuple(f"{mode}_{name}" for mode in MODES for name in SAVING)
 TENSORS = ("reductions", "save_raw_tensor", "save_shape", "include_regex")
 OF_COLLECTION = (*SAVING, *MODE_SAVING, *TENSORS, "save_histogram")
 OF_HOOK = ("collections", *SAVING, *MODE_SAVING, *TENSORS, "save_all", "include_workers")
-# Source: DEBUGGER A5.
+# Source: smdebug 1.0.34, its reductions.
 REDUCTIONS = ("min", "max", "mean", "std", "variance", "sum", "prod", "l1_norm", "l2_norm")
 ALL_REDUCTIONS = (*REDUCTIONS, *(f"abs_{name}" for name in REDUCTIONS))
 

@@ -11,7 +11,7 @@ What smdebug 1.0.34 does that a reader must know:
   new steps ourselves;
 - its Rule demands an `action_str` that the documentation's own examples do not pass.
 
-Source: smdebug's source; DEBUGGER A8, A9, B1.
+Source: smdebug 1.0.34's readers and rules.
 """
 
 import io

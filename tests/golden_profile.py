@@ -1,6 +1,6 @@
 """The made-up job whose AWS numbers are known, and its independent description.
 
-Source: DEBUGGER D4: the numbers are those of AWS's own removed rules, run on this data.
+The numbers are those of AWS's own removed rules (smdebug 1.0.34), run on this data.
 """
 
 from collections.abc import Iterator

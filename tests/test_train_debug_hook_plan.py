@@ -21,7 +21,7 @@ def test_a_run_of_any_length_leaves_about_fifty_points(planned):
 @pytest.mark.parametrize(("start", "end"), [(0, None), (2, 9), (4, 4), (7, 1000)])
 @pytest.mark.parametrize("steps", [(), (0, 5, 6, 77)])
 def test_saves_are_counted_as_smdebug_takes_them(interval, start, end, steps):
-    """Its arithmetic: DEBUGGER A3."""
+    """Its arithmetic is smdebug 1.0.34's."""
     total = 20
     by_hand = sum(
         step in steps or (start <= step < (total if end is None else end) and step % interval == 0)

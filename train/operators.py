@@ -1,6 +1,6 @@
 """Operators: what torch computes in chosen steps, one span an operator or kernel.
 
-Source: DEBUGGER C8 (phases cpu_functions, gpu_functions-dev:N).
+Source: smdebug 1.0.34's profiler (phases cpu_functions, gpu_functions-dev:N).
 """
 
 import bisect

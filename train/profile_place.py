@@ -1,6 +1,6 @@
 """ProfilePlace: where a job's profile lies on this host, and what host and processes are called.
 
-Source: DEBUGGER C3, C4, C6: smdebug's readers know a host by algo-N and nothing else.
+Source: smdebug 1.0.34, whose readers know a host by algo-N and nothing else.
 """
 
 import re

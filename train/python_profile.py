@@ -1,6 +1,6 @@
 """PythonProfile: which Python functions took the time of chosen steps, by cProfile.
 
-Source: DEBUGGER C5.
+Source: smdebug 1.0.34's profiler.
 """
 
 import cProfile

@@ -1,7 +1,7 @@
 """StepFile: the tensors of one step on their way to disk, in smdebug's format.
 
 It does what smdebug's FileWriter does, in the thread that calls: an error reaches the caller, and
-nobody waits for a thread that has ended. Source of the format: DEBUGGER A7.
+nobody waits for a thread that has ended. Source of the format: smdebug 1.0.34's source.
 """
 
 import json

@@ -1,6 +1,6 @@
 """SystemFiles: what a host does, as SageMaker writes it: a line a value, a file a minute.
 
-Source: DEBUGGER C3.
+Source: what smdebug 1.0.34's readers take.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Taps: forward hooks that are on a network only while somebody looks at what flows through it.
 
-Names are smdebug's: a module's path, the root's class for the root itself (DEBUGGER A6).
+Names are smdebug's: a module's path, the root's class for the root itself (release 1.0.34).
 """
 
 import re

@@ -1,6 +1,6 @@
 """TensorFolder: where saved tensors lie, as smdebug's readers expect it, and whose they are.
 
-Source of the layout: DEBUGGER A7. Step numbers in file names are those over all modes.
+Source of the layout: smdebug 1.0.34's source. Step numbers in file names are those over all modes.
 """
 
 import os

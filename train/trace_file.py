@@ -1,6 +1,6 @@
 """TraceFile: spans of one process as trace events, in the files that smdebug's readers expect.
 
-Source: DEBUGGER C4, C8.
+Source: smdebug 1.0.34's profiler.
 """
 
 import json

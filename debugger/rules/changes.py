@@ -65,7 +65,7 @@ class WeightUpdateRatio(_OfHistory):
     many steps of its mode older. A weight without a gradient is frozen and skipped; where the job
     saved no gradients, one that is equal to the last bit counts as frozen. Not in EVAL, where no
     weight changes.
-    Source: SageMaker developer guide, weight-update-ratio; DEBUGGER B5.
+    Source: SageMaker developer guide, weight-update-ratio.
     """
 
     kind = WEIGHT_UPDATE_RATIO
@@ -146,7 +146,7 @@ class UnchangedTensor(_OfHistory):
     Our reading: steps of the same mode, each compared with the newest. Weights and biases are not
     looked at in EVAL, where nobody changes them, nor when they are frozen (no gradient, while
     others have one).
-    Source: SageMaker developer guide, unchanged-tensor; DEBUGGER B5, B6.
+    Source: SageMaker developer guide, unchanged-tensor; AWS's vectors of 2019.
     """
 
     kind = UNCHANGED_TENSOR

@@ -50,7 +50,7 @@ class ClassImbalance(TensorRule):
     Both count from the first saved step of a mode on and are judged once `samples` labels were
     seen. Our reading: the smallest class is the smallest that was seen. Without predictions only
     the numbers are judged.
-    Source: SageMaker developer guide, class-imbalance; DEBUGGER B5, B6.
+    Source: SageMaker developer guide, class-imbalance; AWS's vectors of 2019.
     """
 
     kind = CLASS_IMBALANCE
@@ -168,7 +168,7 @@ class Confusion(TensorRule):
     Pairs of label and prediction are counted in a matrix; each row is judged as shares of its sum.
     Our reading: the matrix holds all saved steps so far, in EVAL those of the current evaluation.
     Predictions with a score a class count as the largest. Tensors are found by collection or name.
-    Source: SageMaker developer guide, confusion; DEBUGGER B5, B6.
+    Source: SageMaker developer guide, confusion; AWS's vectors of 2019.
     """
 
     kind = CONFUSION

@@ -53,7 +53,7 @@ class ExplodingTensor(TensorRule):
     Without a selection every saved tensor is looked at. There is no limit on finite values. Of a
     tensor that was saved as reductions, a reduction that is not finite says so, too; a sum may also
     have grown infinite by itself.
-    Source: SageMaker developer guide, exploding-tensor; DEBUGGER B5.
+    Source: SageMaker developer guide, exploding-tensor.
     """
 
     kind = EXPLODING_TENSOR
@@ -109,7 +109,7 @@ class AllZero(TensorRule):
 
     Of a tensor that was saved as reductions only 100 % can be seen: then abs_max, abs_mean, l1 or
     l2 is 0, or min and max both are.
-    Source: SageMaker developer guide, all-zero; DEBUGGER B5.
+    Source: SageMaker developer guide, all-zero.
     """
 
     kind = ALL_ZERO
@@ -173,7 +173,7 @@ class TensorVariance(TensorRule):
     """Fires when the variance of a tensor's elements is above or below a bound.
 
     The reduction variance, or std, is enough; smdebug computes those of torch tensors with n - 1.
-    Source: SageMaker developer guide, tensor-variance; DEBUGGER B5.
+    Source: SageMaker developer guide, tensor-variance.
     """
 
     kind = TENSOR_VARIANCE

@@ -82,7 +82,7 @@ class Overfit(_OfEvaluations):
 
     Our reading: the mean loss of an evaluation stands against the mean of the training losses that
     were saved since the one before; `patience` counts evaluations.
-    Source: SageMaker developer guide; DEBUGGER B5.
+    Source: SageMaker developer guide.
     """
 
     kind = OVERFIT
@@ -136,7 +136,7 @@ class Overtraining(_OfEvaluations):
 
     Our reading of how the two patiences act together: validation decides; the finding says whether
     training has converged as well (no better loss for `patience_train` saved steps).
-    Source: SageMaker developer guide; DEBUGGER B5.
+    Source: SageMaker developer guide.
     """
 
     kind = OVERTRAINING

@@ -46,7 +46,7 @@ class PoorWeightInitialization(TensorRule):
     steps say nothing about initialisation. Test b) is left out when a part of the network is frozen
     or the job began with pretrained weights (`fine_tuning`): their gradients are small by nature.
     Where a ReLU works in place, its input was overwritten by its output when it was saved.
-    Source: SageMaker developer guide; DEBUGGER B5.
+    Source: SageMaker developer guide.
     """
 
     kind = POOR_WEIGHT_INITIALIZATION

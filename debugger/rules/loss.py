@@ -45,7 +45,7 @@ class LossNotDecreasing(OfLosses):
     beyond `increase_threshold_percent` is no fall, and so fires anyway: the parameter only decides
     which sentence is said. In EVAL the losses are those of evaluations (see losses.py).
     How both percentages act together is our reading.
-    Source: SageMaker developer guide, loss-not-decreasing; DEBUGGER B5, B6.
+    Source: SageMaker developer guide, loss-not-decreasing; AWS's vectors of 2019.
 
     A job that is too short for the default of `num_steps` is judged at its end, over its whole
     length: its last loss against its first. Steps of training would be far enough apart, but single

@@ -24,7 +24,7 @@ class CheckInputImages(TensorRule):
     It counts from the first saved step of a mode on and judges once `threshold_samples` pictures
     were seen. The default name is one of MXNet's. A network of this project normalises pictures
     inside of itself: what its trunk gets is called trunk_input_0.
-    Source: SageMaker developer guide, check-input-images; DEBUGGER B5, B6.
+    Source: SageMaker developer guide, check-input-images; AWS's vectors of 2019.
     """
 
     kind = CHECK_INPUT_IMAGES

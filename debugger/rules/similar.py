@@ -23,7 +23,7 @@ class SimilarAcrossRuns(TensorRule):
 
     Our reading: equal means numpy.allclose with numpy's tolerances, NaN equal to NaN; the same
     global step and mode. Without a selection all tensors that both runs saved are compared.
-    Source: SageMaker developer guide, similar-across-runs; DEBUGGER B5.
+    Source: SageMaker developer guide, similar-across-runs.
     """
 
     kind = SIMILAR_ACROSS_RUNS

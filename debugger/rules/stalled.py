@@ -11,7 +11,7 @@ class StalledTrainingRule(TensorRule):
 
     The clock is that of whoever waits, from the first saved step on, so it judges a job that runs
     and never one that is over. Any saved tensor counts as a sign of life.
-    Source: SageMaker developer guide, stalled-training; DEBUGGER B5.
+    Source: SageMaker developer guide, stalled-training.
     """
 
     kind = STALLED_TRAINING

@@ -134,7 +134,7 @@ class DeadRelu(_OfUnits):
 
     A unit is dead when its output is not 0 in less than `threshold_inactivity` percent of the
     observations.
-    Source: SageMaker developer guide, dead-relu; DEBUGGER B5.
+    Source: SageMaker developer guide, dead-relu.
     """
 
     kind = DEAD_RELU
@@ -170,7 +170,7 @@ class SaturatedActivation(_OfUnits):
     A node is saturated when its input lies beyond the limits in all but less than
     `threshold_inactivity` percent of the observations. The sigmoid's limits count for tensors with
     `sigmoid` in their name, those of tanh for all others.
-    Source: SageMaker developer guide, saturated-activation; DEBUGGER B5.
+    Source: SageMaker developer guide, saturated-activation.
     """
 
     kind = SATURATED_ACTIVATION

@@ -20,7 +20,7 @@ class VanishingGradient(TensorRule):
     """Fires when the mean of a gradient's absolute values is below `threshold`.
 
     The reduction abs_mean is enough. A frozen layer has no gradient and is no finding.
-    Source: SageMaker developer guide, vanishing-gradient; DEBUGGER B5.
+    Source: SageMaker developer guide, vanishing-gradient.
     """
 
     kind = VANISHING_GRADIENT

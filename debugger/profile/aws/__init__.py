@@ -4,5 +4,5 @@ For numbers that can be held beside an AWS report of the same files. Two defects
 are not among them: here the last, partial minute counts, and what lies on the border of two
 windows counts once. Written anew from a description of the formulas; no code of AWS is here.
 
-Source: DEBUGGER D1 to D4, D6.
+Source: smdebug 1.0.34's profiler rules.
 """
