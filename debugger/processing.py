@@ -12,7 +12,7 @@ arrive as environment variables (we read them there and in the description's Env
 the folder of the input is filled while training goes on (where it does not exist we read S3), and
 from what the service tells IssuesFound from Error. We exit as the command does (0, 1 found, 2, 3)
 and begin the message as AWS's own StatusDetails begin.
-Source: DEBUGGER B2; CONTRACT, CreateProcessingJob; SageMaker API reference,
+Source: SageMaker developer guide, debugger rules; SageMaker API reference, CreateProcessingJob,
 DebugRuleConfiguration.
 """
 
