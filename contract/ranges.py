@@ -9,7 +9,7 @@ from contract.aliases import SAME_VALUE, resolve_aliases
 from contract.errors import HyperparameterError, SpecError
 from contract.hyperparameters import BY_NAME
 from contract.setting import AUTO, Scaling, Setting, Value
-from contract.strict import nearest
+from contract.strict import nearest, nearest_word
 
 GivenScaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 SCALINGS: tuple[Scaling, ...] = ("Linear", "Logarithmic", "ReverseLogarithmic")
@@ -181,6 +181,10 @@ def _numeric(key: str, given: Mapping[str, Any]) -> tuple[str, Range]:
     only_known(f"ranges.{key}", given, ("min", "max", "scaling"))
     if "min" not in given or "max" not in given:
         raise SpecError(f"ranges.{key}: expected min and max, got {dict(given)!r}")
+    name = key.replace("_", "-").lower()
+    named = BY_NAME.get(SAME_VALUE.get(name, name))
+    if named is not None and named.type in (bool, str):
+        raise SpecError(f"ranges.{key}: {named.name} is {named.expected()}: give a list")
     (setting, low), (_, high) = (resolve_value(key, given[bound]) for bound in ("min", "max"))
     if isinstance(low, (bool, str)) or isinstance(high, (bool, str)):
         raise SpecError(f"ranges.{key}: {setting.name} is {setting.expected()}: give a list")
@@ -201,8 +205,11 @@ def _scaling(key: str, word: Any, setting: Setting, low: float, high: float) -> 
     if word == "Auto":
         return "Linear" if setting.scaling == "Logarithmic" and low <= 0 else setting.scaling
     if word not in SCALINGS:
+        near = nearest_word(word, ("Auto", *SCALINGS)) if isinstance(word, str) else None
+        hint = f"; did you mean {near!r}?" if near else ""
         raise SpecError(
-            f"ranges.{key}: scaling: expected one of Auto | {' | '.join(SCALINGS)}, got {word!r}"
+            f"ranges.{key}: scaling: expected one of Auto | {' | '.join(SCALINGS)}, got "
+            f"{word!r}{hint}"
         )
     if word == "Logarithmic" and low <= 0:
         raise SpecError(f"ranges.{key}: Logarithmic needs min > 0, got {low}")

@@ -75,6 +75,13 @@ def in_words(kind: type, choices: tuple[str, ...], bounds: Mapping[str, float | 
     return " and ".join([f"{noun} {given[0]}", *given[1:]]) if given else noun
 
 
+def nearest_word(given: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that begins so, in any case, or is the nearest."""
+    known = list(words)
+    begun = [word for word in known if given and word.lower().startswith(given.lower())]
+    return begun[0] if begun else nearest(given.capitalize(), known)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely meant, or None."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from contract.errors import SpecError
 from contract.metrics import METRIC_BY_NAME, METRICS, find_metric
 from contract.ranges import only_known
-from contract.strict import nearest
+from contract.strict import nearest, nearest_word
 
 Goal = Literal["Minimize", "Maximize"]
 EarlyStopping = Literal["Off", "Auto"]
@@ -76,7 +76,8 @@ def read_objective(data: Mapping[str, Any]) -> Objective:
     metric = find_metric(given)
     if metric is None:
         known = [name for metric in METRICS for name in (metric.name, *metric.aliases)]
-        near = nearest(given, known)
+        twin = f"validation:{given.strip().lower()}"
+        near = twin if twin in known else nearest(given, known)
         hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
         raise SpecError(f"tuning.objective: no metric is called {given!r}; {hint}")
     own: Goal = "Maximize" if metric.maximize else "Minimize"
@@ -120,10 +121,12 @@ def read_hyperband(data: Mapping[str, Any], epochs: int) -> Hyperband | None:
             if data.get(name) is not None:
                 raise SpecError(f"tuning.{name}: only strategy Hyperband has resources")
         return None
-    low, high = (read_whole(data, name) for name in RESOURCES)
-    return Hyperband(
-        min_resource=1 if low is None else low, max_resource=epochs if high is None else high
-    )
+    low, most = (read_whole(data, name) for name in RESOURCES)
+    least, high = 1 if low is None else low, epochs if most is None else most
+    if not 1 <= least <= high:
+        name = "the job's epochs" if most is None else "max_resource"
+        raise SpecError(f"tuning.min_resource: expected 1 to {high}, {name}, got {least}")
+    return Hyperband(min_resource=least, max_resource=high)
 
 
 def read_warm_start(data: Mapping[str, Any]) -> WarmStart | None:
@@ -168,6 +171,6 @@ def read_word(
     for word in words:
         if isinstance(value, str) and value.lower() == word.lower():
             return word
-    near = nearest(value.capitalize(), words) if isinstance(value, str) else None
+    near = nearest_word(value, words) if isinstance(value, str) else None
     hint = f"; did you mean {near!r}?" if near else ""
     raise SpecError(f"{where}.{name}: expected one of {' | '.join(words)}, got {value!r}{hint}")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.errors import ChannelError, SpecError
-from contract.ranges import only_known, read_ranges
+from contract.errors import ChannelError, JobError, SpecError
+from contract.hyperparameters import parse_hyperparameters
+from contract.ranges import Range, only_known, read_ranges
 from contract.tuning import BUDGETS, TUNING_KEY, TuningSpec
 from contract.tuning_parts import COMPLETION, RESOURCES
 from control.aws_place import AwsPlace, read_aws_place
@@ -104,11 +105,12 @@ def read_tuning(
     settings = table_in(path, data, "tuning")
     only_known(f"{path}: tuning", settings, TUNING)
     ranges = table_in(path, data, "ranges")
-    searched = read_ranges(ranges)
+    own = hyperparameters_in(path, data)
+    searched = _searched(path, ranges, own)
     # A job's own value of what is searched here means nothing; one in this file is a mistake.
     kept = combine(base.hyperparameters, dict.fromkeys(searched, ""))
     static = {name: text for name, text in kept.items() if name not in searched}
-    static = combine(combine(static, hyperparameters_in(path, data)), overrides.hyperparameters)
+    static = combine(combine(static, own), overrides.hyperparameters)
     name = overrides.name or text_in(path, data, "name") or _short(base.name)
     described = {**settings, "name": name, "ranges": ranges, "static": static}
     if "warm_start" in data:
@@ -152,6 +154,15 @@ def _base(path: Path, data: Mapping[str, Any]) -> tuple[Path | None, JobFile]:
     if not base.is_file():
         raise SpecError(f"{path}: job: {base} does not exist; paths are relative to this file")
     return base, read_job_file(base)
+
+
+def _searched(path: Path, ranges: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Range]:
+    """The file's ranges, read; its hyperparameters are checked. Raises SpecError, with the file."""
+    try:
+        parse_hyperparameters(own)
+        return read_ranges(ranges)
+    except JobError as error:
+        raise SpecError(f"{path}: {error}") from None
 
 
 def _short(name: str) -> str:

@@ -53,7 +53,7 @@ def study_text(found: StudyRun, job: Path | None = None) -> str:
     run, study = found.run, found.study
     if study is None or not study.trials:
         return "\n".join([_ended(run, study), f"folder:  {run.folder}"])
-    lines = ["", trial_table(study), ""]
+    lines = ["", trial_table(study, is_running=found.is_running), ""]
     if study.num_finished > MOST_ROWS:
         lines.insert(2, f"({study.num_finished - MOST_ROWS} more are in the report)")
     lines.append(_ended(run, study))
@@ -71,7 +71,7 @@ def study_text(found: StudyRun, job: Path | None = None) -> str:
     return "\n".join([*lines, *_next_lines(found, job)])
 
 
-def trial_table(study: Study) -> str:
+def trial_table(study: Study, *, is_running: bool = True) -> str:
     """One line a trial, `*` before the best; the best ones when there are too many."""
     trials: Sequence[Trial] = study.trials
     if len(trials) > MOST_ROWS:
@@ -85,7 +85,7 @@ def trial_table(study: Study) -> str:
         "epochs",
         "took",
     )
-    return table(header, [_row(study, trial) for trial in trials])
+    return table(header, [_row(study, trial, is_running) for trial in trials])
 
 
 def _by_objective(study: Study) -> list[Trial]:
@@ -97,9 +97,10 @@ def _by_objective(study: Study) -> list[Trial]:
     )
 
 
-def _row(study: Study, trial: Trial) -> tuple[str, ...]:
+def _row(study: Study, trial: Trial, is_running: bool) -> tuple[str, ...]:
     values = [(name, trial.hyperparameters.get(name)) for name in study.spec.ranges]
-    waits = trial.status == "InProgress" and study.status != "InProgress"  # for the next session
+    is_running = is_running and study.status == "InProgress"
+    waits = trial.status == "InProgress" and not is_running  # for the next session
     return (
         "*" if trial.number == study.best else "",
         str(trial.number),

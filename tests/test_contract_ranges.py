@@ -65,6 +65,8 @@ def test_auto_is_what_the_table_says(key, low, high, word, scaling):
         ({"optimizer": {"min": 1, "max": 2}}, "optimizer"),
         ({"lr": []}, "expected 1 to 30 values, got 0"),
         ({"epochs": list(range(1, 32))}, "expected 1 to 30 values, got 31"),
+        ({"optimizer": {"min": 1, "max": 2}}, "optimizer is one of sgd | nag | adam"),
+        ({"lr": {"min": 0.1, "max": 1, "scaling": "log"}}, "did you mean 'Logarithmic'"),
         ({"lr": [0.1, "0.10"]}, "listed twice"),
         ({"lr": [0.1], "learning_rate": [0.2]}, "lr is searched already"),
         ({"lr-step-epochs": ["1" * 257]}, "more than 256 characters"),

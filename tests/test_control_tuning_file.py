@@ -98,6 +98,10 @@ def test_a_budget_of_time_leaves_time_for_the_farewell(read):
         (SEARCH.replace("20", "2000"), "dogs_tuning.toml: tuning.max_jobs: expected >= 1"),
         ('job = "cats.toml"\n' + SEARCH, "as TOML"),
         (SEARCH + '[warm_start]\ntype = "TransferLearning"\n', "warm_start.parents: expected"),
+        (SEARCH.replace("min = 0.001", "min = 0"), "dogs_tuning.toml: hyperparameter 'lr': exp"),
+        (SEARCH.replace("[32, 64", "[-1, 64"), "dogs_tuning.toml: hyperparameter 'batch-size'"),
+        (SEARCH.replace("min =", "mni ="), "dogs_tuning.toml: ranges.lr: unknown name 'mni'"),
+        ("[hyperparameters]\nepoch = 0\n" + SEARCH, "dogs_tuning.toml: hyperparameter 'epochs'"),
         (SEARCH + "[aws]\n", "aws.output: expected where results go"),
         (
             SEARCH + AWS.replace("arn:aws:iam", "iam"),

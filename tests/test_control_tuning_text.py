@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from tuning import spec_of, three_trials
 
+from contract.study import Trial
 from control.runs import Run
 from control.study_runs import StudyRun, best_of
 from control.tuning_text import MOST_ROWS, search_lines, study_text, trial_table
@@ -99,3 +100,10 @@ def test_batch_size_auto_is_shown_as_a_word(tmp_path):
     assert trial_table(study).splitlines()[1].split()[:3] == ["0", "0.05", "auto"]
     assert "batch-size = auto" in study_text(found_of(study, tmp_path))
     assert best_of(found_of(study, tmp_path))[1]["batch-size"] == "auto"
+
+
+def test_a_trial_whose_process_is_gone_waits():
+    begun = Trial(number=1, status="InProgress", hyperparameters={"lr": 0.05, "batch-size": 32})
+    study = dataclasses.replace(three_trials(spec_of(), status="InProgress"), trials=(begun,))
+    assert "InProgress" in trial_table(study, is_running=True)
+    assert "Waiting" in trial_table(study, is_running=False)

@@ -12,7 +12,7 @@ from train import study_files
 from train.study_axes import ObjectiveScale, RangeAxis
 from train.study_curves import draw_trial_curves
 from train.study_history import best_so_far
-from train.study_lines import describe_range
+from train.study_lines import describe_range, tell_end
 from train.study_page import build_study_page
 from train.study_slices import touch
 from train.study_story import build_tiles, tell_study, to_duration
@@ -128,3 +128,9 @@ def test_one_diverged_trial_does_not_flatten_the_others():
 def test_best_so_far_passes_over_failed_and_stopped_trials():
     trials = (trial(0, None), trial(1, 2.0), trial(2, 1.0, status="Stopped"), trial(3, 1.5))
     assert best_so_far(study(trials=trials, best=3)) == ([1, 3], [2.0, 1.5])
+
+
+def test_a_session_without_a_trial_says_so(caplog):
+    with caplog.at_level("INFO"):
+        tell_end(study(trials=(), best=None, reason="told to stop"), has_bundle=False)
+    assert "study  no trial has ended in 60.0 s; told to stop" in caplog.messages

@@ -76,7 +76,7 @@ def tell_end(study: Study, *, has_bundle: bool) -> None:
         for name in ("Completed", "Stopped", "Failed")
         if (count := statuses.count(name))
     )
-    log.info("study  %s in %.1f s%s", counts, study.seconds, _why(study))
+    log.info("study  %s in %.1f s%s", counts or "no trial has ended", study.seconds, _why(study))
     best = study.best_trial
     if best is not None:
         log.info(
