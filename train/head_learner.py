@@ -31,10 +31,6 @@ from train.start import Start
 from train.views import Views
 from train.watch import Phase, Watch
 
-# Of the deviation that layers usually begin with: what is random in a new head only has to be
-# unlearnt. Not 0, so that a step can be compared with the weights it changes.
-_NEW_HEAD_SCALE = 0.1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lessons:
@@ -114,12 +110,9 @@ class HeadLearner:
 
     def _start_head(self) -> None:
         """The network's head; one that was trained before keeps answering as it did."""
-        source = self.network.head
+        source, continues = self.network.head, self._start.continues
         with torch.no_grad():
-            if self._start.continues:
-                weight, bias = self._standardize.from_head(source.weight, source.bias)
-            else:
-                weight, bias = source.weight * _NEW_HEAD_SCALE, source.bias * _NEW_HEAD_SCALE
+            weight, bias = self._standardize.beginning(source, continues=continues)
             self._head.weight.copy_(weight)
             self._head.bias.copy_(bias)
 

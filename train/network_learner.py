@@ -15,6 +15,7 @@ from train.augment import Augment
 from train.batches import Order, PictureBatches
 from train.data import JobData, Split
 from train.device import Device
+from train.first_features import first_features
 from train.group import Group
 from train.learner import Judged
 from train.loop import Task
@@ -28,6 +29,7 @@ from train.scoring import Scores, pool_scores
 from train.shared_layers import StepShare, share_layers
 from train.shared_memory import num_loader_workers
 from train.shares import Shares
+from train.standardize import StandardizedHead
 from train.start import Start
 from train.stop import Stop
 from train.watch import Phase, Watch
@@ -81,16 +83,29 @@ class NetworkLearner:
         store = self._store(data.train, decode, short_px)
         self._validation = self._store(data.validation, crops)
         self._validation_split = data.validation
+        self._order = Order.of(start.values, store.targets)
+        self._head = self._standardized_head(store, augment)
+        self.network.head = self._head
         self.task = self._task(store, augment, len(data.labels))
+
+    def _standardized_head(self, store: PictureStore, augment: Augment) -> StandardizedHead:
+        shares = Shares(store.pictures, self._group)
+        # Without workers: they would make more batches than these few.
+        batches = PictureBatches(
+            store, augment, self._order, shares=shares, num_workers=0, pin=False
+        )
+        standardizer = first_features(
+            self.network, batches, self._device, self._group, self._step.begin
+        )
+        return StandardizedHead(self.network.head, standardizer, continues=self._start.continues)
 
     def _task(self, store: PictureStore, augment: Augment, num_classes: int) -> Task:
         values, device = self._start.values, self._device
-        order = Order.of(values, store.targets)
         weights = loss_weights(values, store.targets, num_classes, device.torch)
         batches = PictureBatches(
             store,
             augment,
-            order,
+            self._order,
             shares=Shares(store.pictures, self._group),
             num_workers=num_loader_workers(values, device, self._start.preprocess.crop_px),
             pin=device.is_cuda,
@@ -110,8 +125,10 @@ class NetworkLearner:
         return self._score(module, self._validation, stop)
 
     def finish(self, best_state: dict[str, Tensor]) -> Network:
-        """The network with the best weights."""
+        """The network with the best weights, and a plain head that answers on raw features."""
+        self.network.head = self._head
         load_state(self.network, best_state)
+        self.network.head = self._head.plain()
         return self.network
 
     def judge(self, split: Split, known: Scores | None = None) -> Judged:

@@ -138,9 +138,15 @@ def fill_trunk(network: Network, weights: Mapping[str, Tensor], source: str) -> 
 def refit_head(
     head: nn.Linear, labels: tuple[str, ...], earlier: Network, earlier_labels: tuple[str, ...]
 ) -> int:
-    """Copy the rows of labels that the earlier model knew; returns how many."""
+    """Copy the rows of labels that the earlier model knew; returns how many.
+
+    Where it knew some, the others become zeros: beside trained rows random ones speak for nothing.
+    """
     kept = [label for label in labels if label in earlier_labels]
     with torch.no_grad():
+        if kept:
+            head.weight.zero_()
+            head.bias.zero_()
         for label in kept:
             row, old = labels.index(label), earlier_labels.index(label)
             head.weight[row] = earlier.head.weight[old]

@@ -33,7 +33,7 @@ class Start:
     preprocess: Preprocess
     values: Hyperparameters  # with `arch` as it really is
     origin: str  # one clause: where the weights came from
-    continues: bool = False  # the head was trained before
+    continues: bool = False  # the head was trained before, for some of the labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ def start_network(
             "warning: the trunk has random weights and stays frozen; set unfreeze=all to "
             "train from scratch"
         )
-    network, origin = _with_head(filled.network, labels, values), filled.origin
+    network, origin, kept = _with_head(filled.network, labels, values), filled.origin, 0
     if earlier is not None:
-        origin = _refit(network, labels, earlier)
+        origin, kept = _refit(network, labels, earlier)
     freeze(network, values.unfreeze)
     preprocess = preset_of(values.arch, values.image_size).preprocess
     if earlier is not None and values.image_size == earlier.manifest.preprocess.crop_px:
@@ -90,7 +90,7 @@ def start_network(
         preprocess=preprocess,
         values=values,
         origin=origin,
-        continues=earlier is not None,
+        continues=kept > 0,
     )
 
 
@@ -154,13 +154,15 @@ def _continue_with(
     return replace(values, arch=manifest.arch, image_size=size)
 
 
-def _refit(network: Network, labels: Labels, earlier: Earlier) -> str:
-    """Take over the rows of the earlier head; returns where all weights came from."""
+def _refit(network: Network, labels: Labels, earlier: Earlier) -> tuple[str, int]:
+    """Take over the rows of the earlier head; returns where all weights came from, and how many
+    labels it knew."""
     known = earlier.manifest.labels
     kept = refit_head(network.head, labels.names, earlier.network, known)
     if kept == len(labels) == len(known):
-        return "the earlier model of channel model, head included"
-    return (
+        return "the earlier model of channel model, head included", kept
+    said = (
         f"the earlier model of channel model; its head is refitted: {kept} labels kept, "
         f"{len(labels) - kept} new, {len(known) - kept} dropped"
     )
+    return said, kept
