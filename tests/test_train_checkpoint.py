@@ -131,7 +131,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(pictures, tmp_pa
     if damage == "foreign":
         save_file({"weight": torch.zeros(2)}, path)
     elif damage == "header":
-        save_file(load_file(path), path, {"format": "9", "fingerprint": "{", "state": ""})
+        save_file(load_file(path), path, {"format": "1", "fingerprint": "{", "state": ""})
     else:
         data = path.read_bytes()
         path.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"hello"}[damage])

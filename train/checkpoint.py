@@ -20,7 +20,7 @@ from contract.files import cannot_write, replacing
 log = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
-_FORMAT = "1"
+_FORMAT = "2"  # 1: fine-tuned networks had plain heads
 
 
 @dataclass(kw_only=True)
