@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aws_front import ACCOUNT, REGION
 
 from contract.manifest import Manifest, Preprocess, Probe
+from control.aws.tags import tags_of
 from control.cli import main
 
 if TYPE_CHECKING:
@@ -133,3 +134,21 @@ def typed(*words: object) -> Typed:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([str(word) for word in words])
     return Typed(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def deploy(path: Path, *flags: str) -> Typed:
+    """`kennel deploy FILE --yes`."""
+    return typed("deploy", path, "--yes", *flags)
+
+
+def tags(aws: "Aws") -> dict[str, str]:
+    """Of the endpoint dogs."""
+    client = aws.client("sagemaker")
+    arn = client.describe_endpoint(EndpointName="dogs")["EndpointArn"]
+    return tags_of(client.list_tags(ResourceArn=arn)["Tags"])
+
+
+def configs(aws: "Aws") -> set[str]:
+    """The names of all configurations of endpoints."""
+    listed = aws.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
+    return {one["EndpointConfigName"] for one in listed}

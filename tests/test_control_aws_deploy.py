@@ -6,7 +6,16 @@ import tarfile
 
 import pytest
 from aws_front import ACCOUNT, REGION, Refusal
-from endpoints import BUCKET, IMAGE, fixed_bundle, put_bucket, put_log, typed, write_deployment
+from endpoints import (
+    BUCKET,
+    IMAGE,
+    deploy,
+    fixed_bundle,
+    put_bucket,
+    put_log,
+    typed,
+    write_deployment,
+)
 
 from control.cli import main
 
@@ -16,10 +25,6 @@ FAILED = {
     "health check. Please check CloudWatch logs for this endpoint.",
 }
 MAKING = ("CreateModel", "CreateEndpointConfig", "CreateSchedule", "CreateEndpoint")
-
-
-def deploy(path, *flags):
-    return typed("deploy", path, "--yes", *flags)
 
 
 def names(aws, listing, key, name):

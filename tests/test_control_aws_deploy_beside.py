@@ -4,7 +4,7 @@ import json
 
 import pytest
 from aws_front import Aws, Refusal
-from endpoints import fixed_bundle, put_bucket, typed, write_deployment
+from endpoints import deploy, fixed_bundle, put_bucket, typed, write_deployment
 
 from control.aws.tags import EXPIRES
 
@@ -25,10 +25,6 @@ weight = 0.7
 def real(moto_url):
     """The account behind the front: what is made here is not seen on its way."""
     return Aws(url=moto_url, environment={})
-
-
-def deploy(path, *flags):
-    return typed("deploy", path, "--yes", *flags)
 
 
 def schedules(aws):

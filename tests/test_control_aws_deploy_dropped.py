@@ -4,11 +4,9 @@ import json
 
 import pytest
 from aws_front import Refusal
-from endpoints import Updates, fixed_bundle, put_bucket, typed, write_deployment
+from endpoints import Updates, fixed_bundle, put_bucket, tags, typed, write_deployment
 from plans import validate
 from scaled import alarms_of, policies_of, targets_of
-
-from control.aws.tags import tags_of
 
 SCALING = "[scaling]\nmin = 1\nmax = 3\ninvocations_per_instance = 100\n"
 ALARMS = '[update]\nalarms = "auto"\n'
@@ -34,12 +32,6 @@ def deploy(path, *flags):
 
 def schedules(aws):
     return {one["Name"] for one in aws.client("scheduler").list_schedules()["Schedules"]}
-
-
-def tags(aws):
-    client = aws.client("sagemaker")
-    arn = client.describe_endpoint(EndpointName="dogs")["EndpointArn"]
-    return tags_of(client.list_tags(ResourceArn=arn)["Tags"])
 
 
 @pytest.fixture

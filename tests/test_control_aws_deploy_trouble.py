@@ -4,31 +4,25 @@ import json
 
 import pytest
 from aws_front import Refusal
-from endpoints import Updates, fixed_bundle, put_bucket, typed, write_deployment
+from endpoints import (
+    Updates,
+    configs,
+    deploy,
+    fixed_bundle,
+    put_bucket,
+    tags,
+    typed,
+    write_deployment,
+)
 from scaled import make_endpoint, targets_of
 
 from control.aws.endpoint.request import PREVIOUS
-from control.aws.tags import EXPIRES, tags_of
+from control.aws.tags import EXPIRES
 
 SCALING = "[scaling]\nmin = 1\nmax = 3\ninvocations_per_instance = 100\n"
 SCHEDULE = "kennel-endpoint-dogs"
 FEWER = ("--max", "2", "--invocations-per-instance", "60")
 BUSY = ("InternalFailure", "busy")
-
-
-def deploy(path, *flags):
-    return typed("deploy", path, "--yes", *flags)
-
-
-def tags(aws):
-    client = aws.client("sagemaker")
-    arn = client.describe_endpoint(EndpointName="dogs")["EndpointArn"]
-    return tags_of(client.list_tags(ResourceArn=arn)["Tags"])
-
-
-def configs(aws):
-    listed = aws.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
-    return {one["EndpointConfigName"] for one in listed}
 
 
 def at(aws):

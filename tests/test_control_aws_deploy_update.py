@@ -4,10 +4,20 @@ import json
 from functools import partial
 
 import pytest
-from endpoints import Updates, fixed_bundle, put_bucket, put_log, typed, write_deployment
+from endpoints import (
+    Updates,
+    configs,
+    deploy,
+    fixed_bundle,
+    put_bucket,
+    put_log,
+    tags,
+    typed,
+    write_deployment,
+)
 
 from control.aws.endpoint.request import PREVIOUS
-from control.aws.tags import EXPIRES, tags_of
+from control.aws.tags import EXPIRES
 
 CANARY = '[update]\nstrategy = "canary"\nshare = 20\nwait_seconds = 60\nalarms = "auto"'
 SCALING = "[scaling]\nmin = 1\nmax = 3\ninvocations_per_instance = 100"
@@ -20,21 +30,6 @@ weight = {}
 name = "b"
 bundle = "b"
 """
-
-
-def deploy(path, *flags):
-    return typed("deploy", path, "--yes", *flags)
-
-
-def tags(aws):
-    client = aws.client("sagemaker")
-    arn = client.describe_endpoint(EndpointName="dogs")["EndpointArn"]
-    return tags_of(client.list_tags(ResourceArn=arn)["Tags"])
-
-
-def configs(aws):
-    listed = aws.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
-    return {one["EndpointConfigName"] for one in listed}
 
 
 @pytest.fixture
