@@ -126,13 +126,13 @@ def test_a_killed_container_names_the_signal(tmp_path):
     )
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.6])
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_ctrl_c_while_the_containers_are_only_starting_stops_them_too(seconds, tmp_path):
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    keyboard = threading.Thread(target=_ctrl_c_once_it_starts, args=(tmp_path, seconds))
+    keyboard.start()
     script, spec = "import time; time.sleep(60)", spec_for(tmp_path)
     result, _ = run_script(container_runner(tmp_path, 2), script, spec, grace_seconds=1.0)
-    timer.join()
+    keyboard.join()
     assert result.status == "Stopped"
 
 
@@ -191,6 +191,15 @@ def test_serve_answers_from_a_container_and_ends_with_a_signal(tmp_path):
         process.stdout.read()
     assert process.wait(timeout=60) == 0
     assert not is_ready(url)
+
+
+def _ctrl_c_once_it_starts(folder, seconds):
+    """After the network is made and the log is open, and before any container runs."""
+    deadline = time.monotonic() + 30
+    while not any(folder.rglob("train.log")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _kill_container(label):

@@ -59,7 +59,7 @@ def test_the_command_completes_the_folder(local, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert f"Trial {study.best} is the best of 12" in page
     assert "Importance" in page
-    assert "at 3600 an hour of a trial" in page
+    assert "at $3600 an hour of one" in page
     with (tmp_path / "trials.csv").open(newline="") as file:
         assert [int(row["number"]) for row in csv.DictReader(file)] == list(range(1, 13))
 
