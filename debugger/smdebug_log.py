@@ -14,6 +14,9 @@ def hand_over_logs() -> None:
     logger = logging.getLogger(NAME)
     logger.handlers[:] = [_PassOn()]
     logger.filters[:] = [_only_users]
+    # A hook in this process may have let through less: smdebug sets its level once, when imported.
+    logger.setLevel(logging.INFO)
+    logger.disabled = False
     logger.warn = logger.warning  # type: ignore[method-assign]
 
 

@@ -1,5 +1,6 @@
 """Rules that users bring: they run unchanged beside ours, and their mistakes end nothing else."""
 
+import logging
 import textwrap
 
 import pytest
@@ -84,6 +85,16 @@ def test_a_rule_of_the_users_runs_unchanged_beside_ours(tmp_path, own_rules, cap
     assert results["WithActions"].num_findings == 2
     assert [one.step for one in results["VanishingGradient"].findings] == [0, 2]
     assert sum("step 1: 1.0" in one for one in caplog.messages) == 2
+
+
+def test_a_rule_of_the_users_is_heard_after_a_hook_of_this_process_wanted_errors_only(
+    tmp_path, own_rules, caplog
+):
+    caplog.set_level("INFO", "debugger")
+    logging.getLogger("smdebug").setLevel(logging.ERROR)  # as a training with tensors does
+    write_steps(tmp_path, gradients_of(SMALL, LARGE), collections=GRADIENTS)
+    results_of(tmp_path, own(own_rules, "CustomGradientRule", threshold="0.5"))
+    assert "step 1: 1.0" in caplog.messages
 
 
 def test_one_rules_mistake_does_not_end_the_others(tmp_path, own_rules, caplog):
