@@ -201,7 +201,7 @@ def _convolution_backward(
 def _to_copy(tensor: Tensor, **options: Any) -> Tensor:
     """A change of nothing: everything here is float32 on the CPU."""
     if options.get("dtype") not in (None, tensor.dtype):
-        raise NotImplementedError(f"a change from {tensor.dtype} to {options['dtype']}")
+        raise RuntimeError(f"a change from {tensor.dtype} to {options['dtype']}")
     return tensor
 
 

@@ -8,6 +8,7 @@ from endpoints import (
     Updates,
     configs,
     deploy,
+    deploy_dogs,
     fixed_bundle,
     put_bucket,
     put_log,
@@ -35,10 +36,7 @@ bundle = "b"
 @pytest.fixture
 def deployed(aws_here, tmp_path):
     """An endpoint dogs of the bundle beside the file; the account."""
-    put_bucket(aws_here)
-    done = deploy(write_deployment(tmp_path))
-    assert done.returncode == 0, done.stderr
-    aws_here.forget()
+    deploy_dogs(aws_here, tmp_path)
     return aws_here
 
 

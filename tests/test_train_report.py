@@ -3,12 +3,12 @@ import io
 import json
 import math
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsers import headless
 from PIL import Image
 from training import split_of
 
@@ -238,19 +238,8 @@ def test_metrics_files_hold_every_epoch_and_no_nan(tmp_path):
 
 @pytest.fixture
 def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    service = webdriver.ChromeService(executable_path=driver)
-    opened = webdriver.Chrome(options=options, service=service)
-    opened.set_page_load_timeout(30)
-    yield opened
-    opened.quit()
+    with headless(tmp_path / "profile") as opened:
+        yield opened
 
 
 def test_in_a_browser_every_picture_shows_and_a_click_sorts_the_classes(tmp_path, browser):

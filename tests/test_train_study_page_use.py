@@ -1,12 +1,12 @@
 """The page of a study in use: drawn by the command, read by a browser, copied into a job."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from browsers import headless
 from finished_studies import study
 from training import REPOSITORY, run_command
 
@@ -50,18 +50,8 @@ def test_the_best_hyperparameters_read_back_as_a_job_description():
 
 @pytest.fixture
 def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.set_page_load_timeout(30)
-    yield opened
-    opened.quit()
+    with headless(tmp_path / "profile") as opened:
+        yield opened
 
 
 def test_in_a_browser_all_figures_show_and_a_click_sorts_the_trials(tmp_path: Path, browser):
