@@ -13,6 +13,7 @@ from control.aws.tags import Tags
 from control.aws_place import AwsPlace
 from control.debug_request import request_for_debug
 from control.job_spec import JobSpec
+from control.s3 import S3Uri
 
 CHECKPOINTS = "/opt/ml/checkpoints"  # where the platform looks for them unless told otherwise
 KIND = "training"  # in the tag
@@ -140,14 +141,9 @@ def _channel(name: str, uri: str) -> Request:
         "DataSource": {
             "S3DataSource": {
                 "S3DataType": "S3Prefix",
-                "S3Uri": _folder(uri),
+                # `dogs/train` would mean `dogs/train-old/a.jpg`, too.
+                "S3Uri": str(S3Uri.parse(uri).file_or_folder()),
                 "S3DataDistributionType": "FullyReplicated",
             }
         },
     }
-
-
-def _folder(uri: str) -> str:
-    """`dogs/train` would mean `dogs/train-old/a.jpg`, too. What has a dot may be one file."""
-    last = uri.rpartition("/")[2]
-    return uri if not last or "." in last else f"{uri}/"
