@@ -224,10 +224,18 @@ def test_a_wrong_time_between_questions_is_told_before_anything_is_made(
 @pytest.mark.parametrize(
     ("update", "place", "seconds"),
     [
-        ('strategy = "canary"\nwait_seconds = 60', "", 60 + 1800 + 2 * 480),
+        ('strategy = "canary"\nwait_seconds = 60', "instance_count = 2", 60 + 1800 + 2 * 480),
         ("keep_seconds = 60", "startup_seconds = 3600", 60 + 1800 + 2 * 3600),
-        ('strategy = "rolling"\nshare = 25\nwait_seconds = 0', "", 4 * (1800 + 2 * 480)),
-        ('strategy = "rolling"\nshare = 5\nwait_seconds = 0', "", 28_800),  # AWS gives no more
+        (
+            'strategy = "rolling"\nshare = 25\nwait_seconds = 0',
+            "instance_count = 9",
+            4 * (1800 + 2 * 480),
+        ),
+        (
+            'strategy = "rolling"\nshare = 5\nwait_seconds = 0',
+            "instance_count = 9",
+            28_800,
+        ),  # AWS gives no more
     ],
 )
 def test_an_update_may_take_as_long_as_its_machines_may(tmp_path, update, place, seconds):

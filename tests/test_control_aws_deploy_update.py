@@ -21,6 +21,7 @@ from control.aws.endpoint.request import PREVIOUS
 from control.aws.tags import EXPIRES
 
 CANARY = '[update]\nstrategy = "canary"\nshare = 20\nwait_seconds = 60\nalarms = "auto"'
+TWO_MACHINES = "instance_count = 2"
 SCALING = "[scaling]\nmin = 1\nmax = 3\ninvocations_per_instance = 100"
 TWO = """
 [[variants]]
@@ -49,7 +50,7 @@ def other_bundle(tmp_path, more="", name="other", **changes):
 def test_another_bundle_takes_over_by_a_canary_that_alarms_watch(deployed, tmp_path):
     updates = Updates(deployed)
     before = configs(deployed)
-    done = deploy(other_bundle(tmp_path, CANARY))
+    done = deploy(other_bundle(tmp_path, CANARY, place=TWO_MACHINES))
     assert done.returncode == 0, done.stderr
     assert "status:  Updating\nstatus:  InService" in done.stdout
     assert "--roll-back" in done.stdout
@@ -150,7 +151,7 @@ def test_an_update_that_alarms_rolled_back_is_told_and_its_parts_go(deployed, tm
     alarm = {"AlarmName": "kennel-dogs-5xx.main", "StateValue": "ALARM", "StateReason": "errors"}
     rings = partial(deployed.client("cloudwatch").set_alarm_state, **alarm)
     Updates(deployed, rings, EndpointConfigName=first, FailureReason="Alarms went off")
-    done = deploy(other_bundle(tmp_path, CANARY))
+    done = deploy(other_bundle(tmp_path, CANARY, place=TWO_MACHINES))
     assert done.returncode == 1
     assert "rolled back" in done.stderr
     assert f"next:    kennel doctor {tmp_path}" in done.stdout
@@ -254,11 +255,25 @@ def test_another_machine_takes_scaling_off_and_puts_it_on_again(aws_here, tmp_pa
 def test_traffic_is_not_shifted_between_variants_of_other_names(deployed, tmp_path):
     Updates(deployed)
     fixed_bundle(tmp_path / "b", b"b")
-    done = deploy(write_deployment(tmp_path, TWO.format(1) + CANARY, bundle=None))
+    done = deploy(
+        write_deployment(tmp_path, TWO.format(1) + CANARY, bundle=None, place=TWO_MACHINES)
+    )
     assert done.returncode == 2
     assert "variants of the same names" in done.stderr
     plain = deploy(write_deployment(tmp_path, TWO.format(1), bundle=None))
     assert plain.returncode == 0, plain.stderr
+
+
+def test_a_part_of_one_machine_cannot_go_first(deployed, tmp_path):
+    """AWS takes half of the machines at most as a canary, which scaling may have left one of."""
+    updates = Updates(deployed)
+    done = deploy(other_bundle(tmp_path, f"{CANARY}\n{SCALING}"))
+    assert done.returncode == 2
+    assert "begins with half of the machines at most, and variant main has 1" in done.stderr
+    assert f"`kennel scale apply {tmp_path / 'dogs.toml'} --min 2` first" in done.stderr
+    assert "cost:" not in done.stdout
+    assert updates.seen == []
+    assert len(configs(deployed)) == 1
 
 
 def test_update_wants_an_endpoint_that_exists(aws_here, tmp_path):

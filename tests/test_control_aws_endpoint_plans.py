@@ -65,9 +65,15 @@ def test_the_update_of_an_example_is_the_one_that_was_reviewed(tmp_path):
     [
         ('subnets = ["subnet-1"]\nsecurity_groups = ["sg-1"]\nnetwork_isolation = true', ""),
         ('kms_key = "alias/k"\nenvironment = { KENNEL_THREADS = 2 }\ntags = { team = "a" }', ""),
-        ("", '[capture]\ns3 = "s3://b/c"\npercent = 5\n[update]\nstrategy = "linear"'),
-        ("", '[update]\nstrategy = "rolling"\nalarms = ["mine"]\nkeep_seconds = 60'),
-        ("", '[update]\nstrategy = "canary"\nalarms = "auto"'),
+        (
+            "instance_count = 2",
+            '[capture]\ns3 = "s3://b/c"\npercent = 5\n[update]\nstrategy = "linear"',
+        ),
+        (
+            "instance_count = 2",
+            '[update]\nstrategy = "rolling"\nalarms = ["mine"]\nkeep_seconds = 60',
+        ),
+        ("instance_count = 2", '[update]\nstrategy = "canary"\nalarms = "auto"'),
         ("", "[update]\nkeep_seconds = 60"),
     ],
 )

@@ -45,7 +45,10 @@ FILES = {
         "name": "dogs",
         "kind": "asynchronous",
         "bundle": BUNDLE,
-        "aws": {**ENDPOINT, **IN_VPC, "tags": {"a": "b"}, "environment": {"A": "b"}},
+        "aws": {
+            **{**ENDPOINT, **IN_VPC, "tags": {"a": "b"}, "environment": {"A": "b"}},
+            "instance_count": 2,
+        },
         "asynchronous": {
             "output": "s3://b/o",
             "failure": "s3://b/f",

@@ -16,6 +16,7 @@ from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import PREVIOUS, sagemaker_call, update_call
 from control.aws.endpoint.traffic import check_alarms, deployment_config, ringing
 from control.aws.endpoint.unused import remove_unused
+from control.aws.endpoint.update_policy import FEWEST
 from control.aws.endpoint.work import Work
 from control.aws.money import agree
 from control.aws.scaling.applying import undo_scaling
@@ -43,6 +44,7 @@ def give_configuration(work: Work, current: Described, tags: Mapping[str, str]) 
             f"{spec.path}: update: traffic is shifted between variants of the same names only; "
             f"{spec.name} has {', '.join(old)}: leave [update] out for this change"
         )
+    _check_parts(work, current, is_counted_anew=old != new)
     agree(costs_of(spec, is_update=True), is_yes=work.is_yes, to=work.echo)
     if found is None:
         say(f"note:    configuration {before} is gone: there is no way back to it", to=work.echo)
@@ -68,6 +70,24 @@ def give_configuration(work: Work, current: Described, tags: Mapping[str, str]) 
         raise
     _remove_unused(work, {plan.config_name, before})
     return answer
+
+
+def _check_parts(work: Work, current: Described, *, is_counted_anew: bool) -> None:
+    """Raises UsageError: the update begins with a part of the machines, and there is one alone."""
+    spec, policy = work.spec, work.spec.update
+    is_kept = spec.scaling is not None and not is_counted_anew
+    counted = current if is_kept else work.plan.config.parameters
+    more = (
+        f"`kennel scale apply {spec.path} --min {FEWEST}`" if is_kept else f"scaling.min = {FEWEST}"
+    )
+    for one in counted["ProductionVariants"]:
+        count = one.get("CurrentInstanceCount", one.get("InitialInstanceCount", FEWEST))
+        if not policy.takes(int(count)):
+            raise UsageError(
+                f"{spec.path}: update.strategy: {policy.strategy} begins with half of the machines "
+                f'at most, and variant {one["VariantName"]} has {count}: take "all-at-once", or '
+                f"{more} first"
+            )
 
 
 def end_scaling(work: Work) -> list[str]:

@@ -16,6 +16,7 @@ LONGEST_SECONDS = 28_800  # of one update: MaximumExecutionTimeoutInSeconds
 # Per cent of the machines. Source: API reference, TrafficRoutingConfig and RollingUpdatePolicy.
 SHARES = {"all-at-once": (100, 100), "canary": (1, 50), "linear": (10, 50), "rolling": (5, 50)}
 USUAL_SHARES = {"all-at-once": 100, "canary": 10, "linear": 25, "rolling": 50}
+FEWEST = 2  # machines of which a part can go first: AWS takes half of them at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,10 @@ class UpdatePolicy:
     def starts(self) -> int:
         """How many times machines come up, one time after the other."""
         return math.ceil(100 / self.share) if self.strategy == "rolling" else 1
+
+    def takes(self, machines: int) -> bool:
+        """Whether AWS would update so many in this way: the least part of one is all of it."""
+        return self.strategy == "all-at-once" or machines >= FEWEST
 
 
 def update_policy_in(fields: Fields) -> UpdatePolicy:
