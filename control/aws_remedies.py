@@ -9,11 +9,20 @@ _DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: (
 _LIMIT = re.compile(
     r"service limit '([^']+)' is (\S+) (?:Instances|\w+), with current util\w+ of (\S+)"
 )
+# Source: the sentence of EC2's VcpuLimitExceeded.
+_PROCESSORS = re.compile(r"v?CPU limit of (\d+)")
 # The quotas of SageMaker: ml.m5.xlarge for spot training job usage.
 _MACHINES = re.compile(r"(ml\.\S+) for (?:spot )?(training|endpoint|transform)")
+_DOCTOR = (
+    "`kennel doctor FILE.toml` lists the instance types that this account may have now, and the "
+    "command that asks for more"
+)
 OTHERS = 3  # types that are named beside one whose quota is used up
+OF_EC2 = ("g4dn.xlarge", "p4d.24xlarge", "m5.xlarge")  # one of each sort that has a quota
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-_LIMIT_CODES = frozenset({"ResourceLimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"})
+_EC2_LIMITS = frozenset(
+    {"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded"}
+)
 _THROTTLED = frozenset(
     {
         *("Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"),
@@ -21,11 +30,36 @@ _THROTTLED = frozenset(
     }
 )
 _INVALID = ("ValidationException", "InvalidParameterValueException")
+_OVER = "log in again: `aws sso login`, or new keys"
+_NO_KEY = "the key does not exist in this partition: see `aws configure list`"
+_MORE = (
+    "the account may have no more of these: remove what `kennel list --cost` shows and nobody "
+    "needs, or ask for more in AWS's console, Service Quotas"
+)
+# Services have words of their own for the same. Sources: EC2 API reference, Error codes; the API
+# references of S3, IAM, EventBridge Scheduler and Application Auto Scaling.
 _PLAIN = {
-    "ExpiredToken": "log in again: `aws sso login`, or new keys",
-    "ExpiredTokenException": "log in again: `aws sso login`, or new keys",
-    "InvalidClientTokenId": "the key does not exist in this partition: see `aws configure list`",
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "InvalidToken"), _OVER),
+    **dict.fromkeys(("InvalidClientTokenId", "InvalidAccessKeyId", "AuthFailure"), _NO_KEY),
     "UnrecognizedClientException": "the key does not exist here: see `aws configure list`",
+    "RequestExpired": "this machine's clock is wrong, or the keys are over: see `date -u`",
+    **dict.fromkeys(
+        ("LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"), _MORE
+    ),
+    "VPCIdNotSpecified": "the account has no default VPC in this region: give subnet and "
+    "security_group in [ec2]",
+    "InvalidInstanceType": "EC2 has no such type in this region: check its name, or take another",
+    "Unsupported": "the zone has no machines of this type: give another subnet or instance_type "
+    "in [ec2]",
+    **{
+        f"Invalid{what}.NotFound": f"it is not in this region: check {name} in [ec2]"
+        for what, name in (
+            ("SubnetID", "subnet"),
+            ("Group", "security_group"),
+            ("AMIID", "ami"),
+            ("KeyPair", "key_name"),
+        )
+    },
     "SignatureDoesNotMatch": "the secret key is wrong, or this machine's clock is: see `date -u`",
     "RequestTimeTooSkewed": "this machine's clock is wrong: see `date -u`",
     "OptInRequired": "the account has not opted in to this region or service",
@@ -69,8 +103,10 @@ def remedy_for(code: str, message: str) -> str:
     """
     if code in _DENIED_CODES or "not authorized to perform" in message:
         return _denied(message)
-    if code in _LIMIT_CODES:
+    if code == "ResourceLimitExceeded":
         return _limit(message)
+    if code in _EC2_LIMITS:
+        return _limit_of_ec2(message)
     if code in _THROTTLED:
         return "AWS was asked too often, also after pauses: wait a minute and type it again"
     if code in _INVALID and "assume" in message.lower():
@@ -113,9 +149,16 @@ def _limit(message: str) -> str:
     others = _of_its_sort(found[1]) if found else []
     if others:
         what += f"; other types have quotas of their own: {', '.join(others)}"
+    return f"{what}: {_DOCTOR}"
+
+
+def _limit_of_ec2(message: str) -> str:
+    """Its quotas count processors, by the letter that a type begins with; spot has its own."""
+    found = _PROCESSORS.search(message)
+    what = f"the quota of processors is {found[1]}" if found else "a quota is used up"
     return (
-        f"{what}: `kennel doctor FILE.toml` lists the instance types that this account may have "
-        "now, and the command that asks for more"
+        f"{what}; types that begin with g ({OF_EC2[0]}), those with p ({OF_EC2[1]}) and all others "
+        f"({OF_EC2[2]}) have one each, on demand and as spot: {_DOCTOR}, for a file with [ec2]"
     )
 
 

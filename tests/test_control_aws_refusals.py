@@ -13,8 +13,9 @@ from botocore.exceptions import (
 )
 
 from control.aws.account import is_missing
+from control.aws.prices import known_types
 from control.aws_client import AwsError, aws_errors
-from control.aws_remedies import remedy_for
+from control.aws_remedies import OF_EC2, remedy_for
 
 LIST = ("list", "--cost")
 
@@ -130,10 +131,53 @@ def test_a_quota_that_is_used_up_names_types_of_its_sort(quota, named, never):
     assert len(others.split(", ")) == 3
 
 
-def test_a_quota_of_processors_names_doctor_alone():
-    said = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
-    told = remedy_for("VcpuLimitExceeded", said)
-    assert told.startswith("a quota is used up: `kennel doctor FILE.toml` lists")
+@pytest.mark.parametrize(
+    ("code", "said", "begins"),
+    [
+        (
+            "VcpuLimitExceeded",
+            "You have requested more vCPU capacity than your current vCPU limit of 0 allows",
+            "the quota of processors is 0; ",
+        ),
+        (
+            "MaxSpotInstanceCountExceeded",
+            "Max spot instance count exceeded",
+            "a quota is used up; ",
+        ),
+    ],
+)
+def test_a_quota_of_processors_names_the_sorts_that_have_one(code, said, begins):
+    told = remedy_for(code, said)
+    assert told.startswith(f"{begins}types that begin with g (g4dn.xlarge), those with p (p4d")
+    assert "all others (m5.xlarge) have one each, on demand and as spot" in told
+    assert "`kennel doctor FILE.toml` lists" in told
+    assert set(OF_EC2) <= set(known_types("ec2"))
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("InvalidAccessKeyId", "`aws configure list`"),  # S3's word
+        ("AuthFailure", "`aws configure list`"),  # EC2's
+        ("InvalidToken", "`aws sso login`"),
+        ("RequestExpired", "`date -u`"),
+        ("LimitExceeded", "Service Quotas"),  # IAM's
+        ("ServiceQuotaExceededException", "`kennel list --cost`"),
+        ("VPCIdNotSpecified", "give subnet and security_group in [ec2]"),
+        ("InvalidInstanceType", "check its name"),
+        ("Unsupported", "another subnet or instance_type in [ec2]"),
+        ("InvalidSubnetID.NotFound", "check subnet in [ec2]"),
+        ("InvalidGroup.NotFound", "check security_group in [ec2]"),
+        ("InvalidAMIID.NotFound", "check ami in [ec2]"),
+        ("InvalidKeyPair.NotFound", "check key_name in [ec2]"),
+    ],
+)
+def test_every_word_of_a_service_for_the_same_trouble_has_a_remedy(code, remedy):
+    error = {"Error": {"Code": code, "Message": "AWS's own sentence"}}
+    with pytest.raises(AwsError) as caught, aws_errors("the instance of job dogs"):
+        raise ClientError(error, "RunInstances")
+    assert str(caught.value).startswith(f"the instance of job dogs: AWS says {code}: AWS's own")
+    assert remedy in str(caught.value).partition("sentence; ")[2]
 
 
 def test_a_missing_instance_profile_names_the_command_that_makes_it():

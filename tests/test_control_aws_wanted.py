@@ -1,5 +1,6 @@
 """What `kennel doctor FILE` looks for: read from each kind of file, the examples among them."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,57 @@ def test_ec2_counts_processors_by_family(allowed, is_ok, aws_here, tmp_path):
     machines = read_wanted(path).machines
     del machines["ml.m5.xlarge", "training"]
     (check,) = quota_checks(Account(), Wanted(machines=machines))
-    assert (check.is_ok, asked) == (is_ok, ["L-DB2E81BA"])
+    assert (check.is_ok, asked[0]) == (is_ok, "L-DB2E81BA")
     assert "4 wanted for g4dn.xlarge" in check.said
     assert ("--quota-code L-DB2E81BA --desired-value 4" in check.remedy) is not is_ok
+
+
+@pytest.mark.parametrize(
+    ("allowed", "kind", "use", "instead"),
+    [
+        (
+            {"L-DB2E81BA": 4},
+            "g4dn.2xlarge",
+            "ec2",
+            "allowed now: g6.xlarge (4 processors, $0.8048 an hour)",
+        ),
+        (
+            {"L-417A185B": 96},
+            "g5.xlarge",
+            "ec2",
+            "allowed now: p4d.24xlarge (96 processors, $21.95",
+        ),
+        (
+            {"L-3819A6DF": 8},
+            "g5.xlarge",
+            "ec2",
+            "allowed now as spot, spot = true: g5.xlarge (4 processors)",
+        ),
+        ({"L-1216C47A": 1}, "m5.large", "ec2", "no type without a GPU is allowed now, nor as spot"),
+        (
+            {"L-1216C47A": 4},
+            "m5.4xlarge",
+            "spot ec2",
+            "allowed now on demand, spot = false: r5.xlarge",
+        ),
+        (
+            {"L-1216C47A": 4},
+            "g5.xlarge",
+            "ec2",
+            "nor as spot, spot = true; without: r5.xlarge (4 pro",
+        ),
+    ],
+)
+def test_too_few_processors_name_what_is_allowed_instead(allowed, kind, use, instead, aws_here):
+    def quota(parameters):
+        code = parameters["QuotaCode"]
+        return {"Quota": {"QuotaName": code, "Value": float(allowed.get(code, 0))}}
+
+    aws_here.answer("GetServiceQuota", quota)
+    (check,) = quota_checks(Account(), Wanted(machines=Counter({(kind, use): 1})))
+    assert not check.is_ok
+    assert f" wanted for {kind}; " in check.said
+    assert instead in check.said
 
 
 def test_an_instance_profile_must_hold_a_role_that_ec2_may_take(aws_here):

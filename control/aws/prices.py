@@ -15,7 +15,8 @@ from typing import Literal
 DATED = "2026-09"
 TABLE = Path(__file__).parent / "prices.csv"  # instance_type, use, usd_per_hour
 Use = Literal["training", "hosting", "transform", "ec2"]
-OTHER_CHIPS = ("ml.inf2.",)  # have a price for who brings an image for them; ours do not run there
+# These have a price for who brings an image for them; ours do not run there, or not on the GPU.
+OTHER_CHIPS = ("ml.inf2.", "ml.p3.", "p3.")
 
 
 def price_per_hour(instance_type: str, use: Use) -> float | None:

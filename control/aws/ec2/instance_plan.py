@@ -8,6 +8,7 @@ from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.ec2.ec2_place import Ec2Place
 from control.aws.ec2.instance_request import instance_job, request_for_instance
+from control.aws.machines import check_instance
 from control.aws.money import Cost, instances
 from control.aws.names import stamped
 from control.aws_place import AwsPlace
@@ -49,6 +50,8 @@ def plan_instance(spec: JobSpec, account: Account, at: float | None = None) -> I
     if spec.aws is None:
         raise SpecError(f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml")
     _check_safety(spec.aws, spec.ec2)
+    has_own_ami = bool(spec.ec2.ami or spec.ec2.ami_parameter)
+    check_instance(spec.aws.image, spec.ec2.instance_type, has_own_ami=has_own_ami)
     name = stamped(spec.name, at=at)
     aws = replace(spec.aws, image=account.image_uri(spec.aws.image))
     job = instance_job(spec, aws, spec.ec2, name)

@@ -1,28 +1,23 @@
 """Checks of quotas: how many machines of a type may run now, and how to ask for more."""
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from control.aws import prices
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.endpoint.host_image import has_gpu
 from control.aws.house.check import Check, fine, looked, note, wrong
+from control.aws.house.check_processors import SUGGESTED, ask_for, processor_check
 from control.aws.house.wanted import Use, Wanted
 
-SUGGESTED = 5  # types that are allowed now
 SUFFIXES: dict[Use, str] = {
     "training": " for training job usage",
     "spot training": " for spot training job usage",
     "endpoint": " for endpoint usage",
     "transform": " for transform job usage",
 }
-# In processors, by the letter that a type begins with. Source: EC2 user guide, instance type
-# quotas; each is for on demand, then for spot.
-EC2_QUOTAS = {"g": ("L-DB2E81BA", "L-3819A6DF"), "p": ("L-417A185B", "L-7212CCBC")}
-EC2_STANDARD = ("L-1216C47A", "L-34B43A08")
 
 
 class Quota(NamedTuple):
@@ -40,7 +35,9 @@ def quota_checks(account: Account, wanted: Wanted) -> list[Check]:
         found += looked("quota", partial(_sagemaker, account, in_sagemaker))
     for (kind, use), count in wanted.machines.items():
         if use not in SUFFIXES:
-            found += looked("quota", partial(_ec2, account, kind, use, count))
+            is_spot = use == "spot ec2"
+            look = partial(processor_check, account, kind, count, is_spot=is_spot)
+            found += looked("quota", look)
     return found
 
 
@@ -60,7 +57,7 @@ def _sagemaker(account: Account, machines: Mapping[tuple[str, Use], int]) -> Ite
             yield wrong(
                 "quota",
                 f"{name}: {quota.value:g}, {count} wanted; {_instead(quotas, kind, use, count)}",
-                _ask_for(account, "sagemaker", quota.code, count),
+                ask_for(account, "sagemaker", quota.code, count),
             )
 
 
@@ -99,31 +96,3 @@ def _allowed(
             price = prices.price_per_hour(other, billed)
             found.append(f"{other} ({quota.value:g}, ${price:g} an hour)")
     return ", ".join(found[:SUGGESTED])
-
-
-def _ec2(account: Account, kind: str, use: Use, count: int) -> Check:
-    on_demand, spot = EC2_QUOTAS.get(kind[:1], EC2_STANDARD)
-    code = spot if use == "spot ec2" else on_demand
-    call = Call(
-        service="ec2", operation="DescribeInstanceTypes", parameters={"InstanceTypes": [kind]}
-    )
-    types: list[Any] = account.send(call, f"instance type {kind}")["InstanceTypes"]
-    wanted = count * int(types[0]["VCpuInfo"]["DefaultVCpus"])
-    call = Call(
-        service="service-quotas",
-        operation="GetServiceQuota",
-        parameters={"ServiceCode": "ec2", "QuotaCode": code},
-    )
-    quota = account.send(call, "quotas of EC2")["Quota"]
-    said = f"{quota['QuotaName']}: {quota['Value']:g} processors, {wanted} wanted for {kind}"
-    if quota["Value"] >= wanted:
-        return fine("quota", said)
-    return wrong("quota", said, _ask_for(account, "ec2", code, wanted))
-
-
-def _ask_for(account: Account, service: str, code: str, wanted: float) -> str:
-    return (
-        "aws service-quotas request-service-quota-increase "
-        f"--service-code {service} --quota-code {code} --desired-value {math.ceil(wanted)} "
-        f"--region {account.region}"
-    )
