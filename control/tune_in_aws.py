@@ -8,9 +8,9 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from contract.study import Study
-from control.aws.call import calls_json
 from control.aws.job.interrupts import DetachedError
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
+from control.aws.job.starting import Asked
 from control.aws.money import agree
 from control.aws.tuning.run_tuning import TUNING_JOB, TuningRunner
 from control.place import refuse
@@ -50,9 +50,6 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     again = f"kennel tune {arguments.tuning} --on aws"
     runner = TuningRunner(echo=echo, look_again=again)
     tuning = tuning.with_parents(tuple(map(_tuning_job_of, _parents(tuning))))
-    if arguments.show and not arguments.stop:
-        say_json(calls_json(runner.plan(tuning).calls))
-        return 0
     earlier = same_study(RUNS, tuning, TUNING_JOB)
     is_under_way = earlier is not None and earlier.run.status == "InProgress"
     if arguments.stop:
@@ -63,6 +60,9 @@ def _as_tuning_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
             return 0
         runner.stop(earlier)
         say(f"stop:    asked for; `{again}` waits for its end", to=echo)
+        return 0
+    if arguments.show:
+        show_asked(_asked(runner, tuning, earlier, fetch_best=arguments.fetch_best))
         return 0
     if earlier and is_under_way:
         say(
@@ -92,9 +92,6 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
     again = f"kennel tune {arguments.tuning} --on aws --in-one-job"
     runner = SageMakerRunner(echo=echo)
     spec = one_job(tuning)
-    if arguments.show and not arguments.stop:
-        say_json(calls_json(runner.plan(spec).calls))
-        return 0
     earlier = same_study(RUNS, tuning, TRAINING_JOB)
     is_under_way = earlier is not None and earlier.run.status == "InProgress"
     if arguments.stop:
@@ -105,6 +102,14 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
             return 0
         runner.stop(earlier.run)
         say(f"stop:    asked for; `{again}` waits for its end", to=echo)
+        return 0
+    if arguments.show:
+        if earlier and is_under_way:
+            show_asked(runner.asks(earlier.run))
+        elif earlier and is_finished(earlier, tuning.spec):
+            show_asked(_nothing(earlier))
+        else:
+            show_asked(Asked(tuple(runner.plan(spec).calls)))
         return 0
     if earlier and is_under_way:
         folder, result = earlier.run.folder, runner.attach(earlier.run)
@@ -119,6 +124,21 @@ def _in_one_job(arguments: argparse.Namespace, tuning: Tuning) -> int:
         result = runner.run(spec, folder, plan)
     say_study(arguments, study_of(read_run(folder)), tuning)
     return 0 if result.ok else 1
+
+
+def _asked(
+    runner: TuningRunner, tuning: Tuning, earlier: StudyRun | None, *, fetch_best: bool
+) -> Asked:
+    """For --show: what the same command without it sends. Raises as that does."""
+    if earlier and earlier.run.status == "InProgress":
+        return runner.asks(earlier)
+    if earlier and earlier.study and _has_ended(earlier, earlier.study, tuning):
+        return runner.fetching(earlier) if fetch_best else _nothing(earlier)
+    return Asked(tuple(runner.plan(tuning).calls))
+
+
+def _nothing(earlier: StudyRun) -> Asked:
+    return Asked((), f"{earlier.run.folder} is this study, which has ended: it would be shown")
 
 
 def _has_ended(earlier: StudyRun, study: Study, tuning: Tuning) -> bool:

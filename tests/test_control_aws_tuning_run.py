@@ -170,6 +170,40 @@ def test_a_study_that_has_ended_is_shown_and_not_run_again(aws_here, here, capsy
     assert "AWS adds none to a tuning job" in capsys.readouterr().err
 
 
+def test_of_a_study_that_is_there_what_a_real_run_would_do_is_shown(aws_here, here, capsys):
+    TuningJob(aws_here, *LOOKS)
+    words = ["tune", str(tuning_file(here)), "--on", "aws"]
+    assert main([*words, "--yes"]) == 0
+    run = only_run(here)
+    capsys.readouterr()
+    aws_here.forget()
+
+    def shown(*more):
+        assert main([*words, *more, "--show"]) == 0
+        captured = capsys.readouterr()
+        operations = [one["operation"] for one in json.loads(captured.out)]
+        return operations, captured.err
+
+    has_ended = f"runs/{run.name} is this study, which has ended: it would be shown"
+    asked, note = shown()
+    assert asked == []
+    assert note.endswith(f"note:    {has_ended}\n")
+    asked, note = shown("--fetch-best")
+    assert asked == ["DescribeTrainingJob"]
+    assert "then its outputs in S3" in note
+    assert main([*words, "--max-jobs", "9", "--show"]) == 2
+    assert "AWS adds none to a tuning job" in capsys.readouterr().err
+    began = {**run_json(run), "status": "InProgress"}
+    (run / "run.json").write_text(json.dumps(began))
+    asked, note = shown()
+    assert asked == [
+        "DescribeHyperParameterTuningJob",
+        "ListTrainingJobsForHyperParameterTuningJob",
+    ]
+    assert "until it has ended" in note
+    assert aws_here.seen == []
+
+
 def test_a_tuning_job_that_failed_says_why(aws_here, here, capsys):
     TuningJob(aws_here, ("Failed", "Failed", "Failed"), end="Failed")
     assert main(["tune", str(tuning_file(here)), *RUN]) == 1
@@ -243,5 +277,10 @@ def test_in_one_job_the_study_comes_with_the_outputs(aws_here, here, capsys):
     (request,) = aws_here.calls("CreateTrainingJob")
     assert request["CheckpointConfig"]["S3Uri"] == "s3://kennel-test/out/dogs/checkpoints"
     assert (here / "runs" / "0002-dogs" / "output" / "data" / "report.html").is_file()
+    capsys.readouterr()
+    assert main([*words, "--show"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == []
+    assert "0002-dogs is this study, which has ended" in shown.err
     assert main(words) == 0  # it has ended
     assert len(aws_here.calls("CreateTrainingJob")) == 1

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from contract.errors import HostError, UsageError
 from contract.files import staging
 from contract.opt_ml import OptMl
-from contract.study import Study, read_study, write_study
+from contract.study import Study, Trial, read_study, write_study
 from contract.tuning import TUNING_KEY, TuningSpec
 from control.aws.account import Account
 from control.aws.job.interrupts import Interrupts
@@ -24,7 +24,12 @@ from control.aws.names import check_image_region
 from control.aws.prices import price_per_hour
 from control.aws.tuning.study_child import draw_study
 from control.aws.tuning.tuning_plan import TuningPlan, plan_tuning
-from control.aws.tuning.tuning_watch import TuningWatch, describe_tuning_job, stop_tuning_job
+from control.aws.tuning.tuning_watch import (
+    TuningWatch,
+    describe_tuning_job,
+    list_trials,
+    stop_tuning_job,
+)
 from control.aws_client import AwsError
 from control.aws_place import AwsPlace
 from control.job_spec import DAY_SECONDS
@@ -105,16 +110,28 @@ class TuningRunner:
         check_region(found.run, self.account)
         return Asked((stop_tuning_job(found.run.aws["job"]),))
 
+    def asks(self, found: StudyRun) -> Asked:
+        """What `attach` asks over and over. Asks nobody."""
+        check_region(found.run, self.account)
+        note = "until it has ended; then of each trial DescribeTrainingJob, and its log"
+        name = str(found.run.aws["job"])
+        return Asked((describe_tuning_job(name), list_trials(name)), note)
+
+    def fetching(self, found: StudyRun) -> Asked:
+        """What `fetch_best` asks. Asks nobody. Raises UsageError."""
+        check_region(found.run, self.account)
+        _, best = _best_of(found)
+        note = "then its outputs in S3, from where that says"
+        return Asked((describe_training_job(best.worker),), note)
+
     def fetch_best(self, found: StudyRun) -> StudyRun:
         """The best trial's bundle, as the study's own; what else that trial left, in best-trial/.
 
         Raises UsageError: there is no best trial, or it left no bundle; AwsError, BundleError.
         """
         check_region(found.run, self.account)
-        study, folder = found.study, found.run.folder
-        best = study.best_trial if study else None
-        if study is None or best is None:
-            raise UsageError(f"{folder}: no trial of this study has come to an end yet")
+        folder = found.run.folder
+        study, best = _best_of(found)
         described = self.account.send(
             describe_training_job(best.worker), f"training job {best.worker}"
         )
@@ -208,6 +225,14 @@ class TuningRunner:
             draw_study(study_path(run.folder).parent, run.aws.get("price_per_hour"))
         except HostError as error:
             complain(error)
+
+
+def _best_of(found: StudyRun) -> tuple[Study, Trial]:
+    """Raises UsageError: there is no best trial yet."""
+    study = found.study
+    if study is None or study.best_trial is None:
+        raise UsageError(f"{found.run.folder}: no trial of this study has come to an end yet")
+    return study, study.best_trial
 
 
 def _trial_price(tuning: Tuning, place: AwsPlace) -> float | None:

@@ -48,6 +48,15 @@ def describe_tuning_job(name: str) -> Call:
     )
 
 
+def list_trials(name: str) -> Call:
+    """Its training jobs, page by page."""
+    return Call(
+        service="sagemaker",
+        operation="ListTrainingJobsForHyperParameterTuningJob",
+        parameters={"HyperParameterTuningJobName": name, "MaxResults": LOOK_PAGE},
+    )
+
+
 def stop_tuning_job(name: str) -> Call:
     """Trials under way are stopped, too: each has two minutes to save its network."""
     return Call(
@@ -126,14 +135,10 @@ class TuningWatch:
 
     def look(self) -> Look:
         """What there is, and what AWS knows of trials that have ended since. Raises AwsError."""
-        listing = Call(
-            service="sagemaker",
-            operation="ListTrainingJobsForHyperParameterTuningJob",
-            parameters={"HyperParameterTuningJobName": self.name, "MaxResults": LOOK_PAGE},
-        )
         doing = f"tuning job {self.name}"
         found = self.account.send(describe_tuning_job(self.name), doing)
-        summaries = in_order(self.account.pages(listing, "TrainingJobSummaries", doing))
+        listed = self.account.pages(list_trials(self.name), "TrainingJobSummaries", doing)
+        summaries = in_order(listed)
         known = {trial.worker: trial for trial in self.study.trials if trial.status != "InProgress"}
         trials: list[Trial] = []
         for number, summary in enumerate(summaries, start=1):
