@@ -3,13 +3,14 @@
 import re
 
 import pytest
-from endpoints import write_deployment
+from aws_front import REGION
+from endpoints import IMAGE, deploy, write_deployment
 from training_jobs import BUCKET, job_file, passing, when_created
 from tuning_jobs import tuning_file
 
 from contract.errors import SpecError
 from control.aws.endpoint.deployment import read_deployment
-from control.aws.machines import LISTS, check_chips, check_gpu, check_training
+from control.aws.machines import IMAGE_CUDA, LISTS, check_chips, check_gpu, check_training
 from control.aws.prices import known_types
 from control.aws_client import known_values
 from control.aws_place import AwsPlace
@@ -46,6 +47,25 @@ def test_a_type_that_a_job_cannot_use_is_refused_before_it_is_shown(tmp_path, ca
         assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (
+            "trn1.2xlarge",
+            "other chips than our images compute on (x86-64, NVIDIA): take e.g. m5.large",
+        ),
+        ("p3.2xlarge", "does not know the GPU of p3.2xlarge any more: take g4dn, g5 or newer"),
+        ("nosuch.huge", "ec2.instance_type: the boto3 here knows no nosuch.huge for EC2"),
+        ("m5.xlage", "(did you mean m5.xlarge?); a type newer than it needs"),
+    ],
+)
+def test_an_instance_that_ec2_has_not_is_refused_before_it_is_shown(tmp_path, capsys, kind, says):
+    words = ["run", str(job_file(tmp_path)), "--on", "ec2", "--show", "--instance-type"]
+    assert main([*words, kind]) == 2
+    assert says in capsys.readouterr().err
+    assert main([*words, "u7i-12tb.224xlarge"]) == 0  # it has no price here; AWS lists it
+
+
 @pytest.mark.parametrize("kind", ["ml.trn1.2xlarge", "ml.p3.2xlarge"])
 def test_an_image_of_ones_own_may_compute_on_other_chips(kind):
     mine = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
@@ -54,9 +74,10 @@ def test_an_image_of_ones_own_may_compute_on_other_chips(kind):
 
 @pytest.mark.parametrize("use", LISTS)
 def test_every_type_that_is_suggested_is_one_that_aws_lists(use):
-    assert set(known_types(use)) <= set(known_values("sagemaker", LISTS[use]))
+    assert set(known_types(use)) <= set(known_values(*LISTS[use]))
     for kind in known_types(use):
         check_chips("aws.instance_type", kind)
+        check_gpu("aws.instance_type", kind, IMAGE_CUDA)
 
 
 def test_chips_are_told_by_the_family():
@@ -84,6 +105,21 @@ def test_an_image_of_another_region_is_refused_before_anybody_agrees(aws_here, h
     for more in ([], ["--in-one-job"]):
         assert main([*tune, *more]) == 2
         assert "AWS_REGION=eu-west-1 brings the job to the image" in capsys.readouterr().err
+    assert aws_here.seen == []
+
+
+@pytest.mark.parametrize("top", ["", 'kind = "batch"'])
+def test_an_endpoint_s_image_of_another_region_is_refused_in_the_same_words(aws_here, here, top):
+    batch = '[transform]\ninput = "s3://b/in/"\noutput = "s3://b/out/"' if top else ""
+    path = write_deployment(here, batch, top=top)
+    text = path.read_text().replace(IMAGE, IMAGE.replace(REGION, "eu-west-1"))
+    path.write_text(text)
+    done = deploy(path)
+    what = "batch" if top else "endpoint"
+    assert done.returncode == 2
+    assert f"is in eu-west-1, and the {what} would be in us-east-1; AWS takes" in done.stderr
+    assert f"AWS_REGION=eu-west-1 brings the {what} to the image" in done.stderr
+    assert "cost:" not in done.stdout
     assert aws_here.seen == []
 
 

@@ -3,6 +3,7 @@ part, asking the server about each object, is played by tests/batch_player.py wi
 """
 
 import json
+import shutil
 import time
 
 import pytest
@@ -81,6 +82,25 @@ def test_objects_without_an_answer_are_listed_with_the_servers_reason(aws, bucke
     assert models_of(aws) == []
 
 
+def test_what_was_refused_can_be_put_right_as_the_last_line_says(aws, bucket, url, tmp_path):
+    put(bucket, "in/bad: one.jpg", b"noise")
+    aws.after("CreateTransformJob", Player(aws=aws, url=url))
+    file = file_of(tmp_path)
+    done = aws.kennel("deploy", file, "--yes")
+    assert done.returncode == 1, done.stderr
+    *_, following, command = done.stdout.splitlines()
+    assert following.startswith("next:    put right what it names, or take it away; then")
+    remove, again = command.strip().split(" && ")
+    folder = tmp_path / "answers"
+    assert (remove, again) == (f"rm -r {folder}", f"kennel deploy {file}")
+    put(bucket, "in/bad: one.jpg", picture("red", "JPEG"))
+    aws.stages("DescribeTransformJob", {})
+    shutil.rmtree(folder)
+    done = aws.kennel(*again.split()[1:], "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(folder / "predictions.csv")) == len(ODD) + 1
+
+
 def test_a_batch_without_any_answer_says_where_the_reasons_are(aws, bucket, url, tmp_path):
     aws.after("CreateTransformJob", Player(aws=aws, url=url, left=tuple(ODD)))
     for _ in range(2):  # the second one finds it done
@@ -88,6 +108,7 @@ def test_a_batch_without_any_answer_says_where_the_reasons_are(aws, bucket, url,
         assert done.returncode == 1, done.stderr
         refusals = tmp_path / "answers" / "refused.csv"
         assert f"refused: all {len(ODD)}, {refusals} says why" in done.stdout
+        assert f"rm -r {refusals.parent} && kennel deploy " in done.stdout
     assert len(rows(refusals)) == len(ODD)
 
 

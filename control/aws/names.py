@@ -39,14 +39,18 @@ def shortened(name: str, longest: int) -> str:
     return f"{name[: longest - DIGEST_CHARACTERS - 1]}-{digest}"
 
 
-def check_image_region(image: str, account: Account) -> None:
-    """Raises UsageError: the image lies in another region than the job, and AWS fetches none."""
+def check_image_region(image: str, account: Account, what: str = "job") -> None:
+    """Raises UsageError: the image lies in another region than the job, and AWS fetches none.
+
+    Args:
+        what: is to run it.
+    """
     found = _ECR.match(image)
     if found and found[1] != account.region:
         raise UsageError(
-            f"aws.image: {image} is in {found[1]}, and the job would be in {account.region}; AWS "
-            f"takes images of the same region: AWS_REGION={account.region} ./build_and_push.sh "
-            f"brings it there, AWS_REGION={found[1]} brings the job to the image"
+            f"aws.image: {image} is in {found[1]}, and the {what} would be in {account.region}; "
+            f"AWS takes images of the same region: AWS_REGION={account.region} ./build_and_push.sh "
+            f"brings it there, AWS_REGION={found[1]} brings the {what} to the image"
         )
 
 

@@ -8,6 +8,7 @@ from control.aws.endpoint.creating import create, finish_creating, remove_failed
 from control.aws.endpoint.following import SETTLED, Described, reason_of
 from control.aws.endpoint.lifetime import End, expiry_of
 from control.aws.endpoint.marks import own_tags
+from control.aws.endpoint.plan import check_regions
 from control.aws.endpoint.updating import update
 from control.aws.endpoint.work import Work
 from control.terminal import say
@@ -50,6 +51,7 @@ def deploy(work: Work, *, is_update: bool = False) -> Deployed:
     Raises UsageError, HostError, AwsError as `create` and `update` do.
     """
     name = work.spec.name
+    check_regions(work.plan, work.account)
     current = work.follower.describe()
     if current and current["EndpointStatus"] == "Deleting":
         work.follower.until_gone()

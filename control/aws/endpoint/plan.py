@@ -30,6 +30,7 @@ from control.aws.endpoint.traffic import (
 from control.aws.endpoint.variant import Variant
 from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call
 from control.aws.money import Cost, instances
+from control.aws.names import check_image_region
 from control.aws.rates import serverless_per_hour
 from control.aws.scaling.requests import has_tags, scaling_calls, undo_calls, without_tags
 from control.s3 import S3Uri
@@ -113,6 +114,12 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
         update=update_call(spec, name, deployment_config(spec)),
         scaling=tuple(scaling),
     )
+
+
+def check_regions(plan: EndpointPlan, account: Account) -> None:
+    """Raises UsageError: an image lies in another region than the endpoint. Asks nobody."""
+    for call in plan.models:
+        check_image_region(call.parameters["PrimaryContainer"]["Image"], account, "endpoint")
 
 
 def costs_of(spec: DeploymentSpec, *, is_update: bool = False) -> list[Cost]:

@@ -1,5 +1,6 @@
 """TransformReport: a batch transform as a command: what is said of it, and its exit code."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from control.aws.endpoint.transform_plan import plan_transform
 from control.aws.endpoint.transform_request import answers_of, transform_of
 from control.aws.endpoint.transform_run import Outcome, TransformRun
 from control.aws.job.interrupts import DetachedError, Interrupts
-from control.aws.names import stamped
+from control.aws.names import check_image_region, stamped
 from control.aws.prices import price_per_hour
 from control.s3 import SCHEME
 from control.terminal import duration, say, say_json
@@ -48,6 +49,7 @@ def run_transform(
             "of another accept: leave results out, they stay below output"
         )
     plan = plan_transform(spec, account)
+    check_image_region(plan.image, account, "batch")
     plan.calls(stamped(spec.name))  # what cannot be asked for is refused before S3 is listed
     with open_output(results, str(transform.input)) as output, Interrupts() as interrupts:
         run = TransformRun(
@@ -116,7 +118,8 @@ def _lines(
         lines.append(f"{spec.name}: its answers are there already")
     if not told["answered"]:
         if told["refusals"]:
-            return [*lines, f"refused: all {state.refused:,}, {told['refusals']} says why"]
+            lines.append(f"refused: all {state.refused:,}, {told['refusals']} says why")
+            return [*lines, *_once_more(told["refusals"], again)]
         return [*lines, f"next:    {again}"]
     if outcome.status == "Failed":
         lines.append("         SageMaker says so for one refusal; the others are answered")
@@ -125,7 +128,18 @@ def _lines(
         lines.append(f"table:   {told['predictions']}")
         if state.refused:
             lines.append(f"refused: {state.refused:,}, {told['refusals']} says why")
+            lines += _once_more(told["refusals"], again)
     elif told["answers"]:
         lines.append(f"in S3:   {told['answers']}")
         lines.append(f"next:    aws s3 cp --recursive {told['answers']} answers")
     return lines
+
+
+def _once_more(refusals: str, again: str) -> list[str]:
+    """Answers that are there are kept, refusals among them: those who ask anew remove them."""
+    folder = refusals.rpartition("/")[0]
+    remove = "aws s3 rm --recursive" if folder.startswith(SCHEME) else "rm -r"
+    return [
+        "next:    put right what it names, or take it away; then all is asked anew by",
+        f"         {remove} {shlex.quote(folder)} && {again}",
+    ]
