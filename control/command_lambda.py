@@ -11,6 +11,7 @@ from control.aws.lambdas.deleting import Deleted, delete, delete_calls, standing
 from control.aws.lambdas.deploying import Deployed, Deployment, costs_of
 from control.aws.lambdas.events import DOORS, event_for
 from control.aws.lambdas.function_spec import (
+    ALIAS,
     ENDPOINT_BYTES,
     EXPIRY_ROLE,
     LAMBDA_ROLE,
@@ -29,6 +30,10 @@ from control.parser import Command
 from control.terminal import complain, say, say_json
 
 INTERRUPTED = 130  # as the command line has it
+LIVE = (
+    f"GetFunction and GetAlias look first; where there is an alias {ALIAS}, as with provisioned "
+    f"concurrency, Qualifier = {ALIAS} goes along"
+)
 
 
 def run_lambda(arguments: argparse.Namespace) -> int:
@@ -57,6 +62,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
     )
     found = deployment.find()
     check_endpoint(account, spec.endpoint, spec.max_bytes, echo)
+    deployment.check_end()
     _agree(spec, arguments, echo)
     try:
         done = deployment.run(found)
@@ -116,6 +122,7 @@ def _test(arguments: argparse.Namespace) -> int:
         invoked = invoke_here(spec, event, arguments.here)
     elif arguments.show:
         say_json(calls_json([invoke_call(arguments.name, event, is_live=False)]))
+        say(f"note:    {LIVE}", to=sys.stderr)
         return 0
     else:
         invoked = invoke(Account(), arguments.name, event)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from aws_examined import answer_quotas, endpoint_file
 from aws_front import ACCOUNT
-from endpoints import EXPIRY_ROLE, put_bucket, typed, write_deployment
+from endpoints import EXPIRY_ROLE, Updates, put_bucket, typed, write_deployment
+from lambda_account import DEPLOY, make_role
 from serving import colour_bundle
 
 from control.aws.access.ending import may_end
@@ -85,6 +86,34 @@ def test_no_endpoint_is_made_that_its_schedule_may_not_delete(aws_here, role, tm
     assert made == []
     role(**allow(DELETES, f"{ENDPOINT}dogs"))
     assert typed("deploy", tmp_path / "dogs.toml", "--yes").returncode == 0
+
+
+def test_no_endpoint_gets_another_end_that_its_schedule_may_not_bring(aws_here, role, tmp_path):
+    put_bucket(aws_here)
+    Updates(aws_here)
+    role(**allow(DELETES, f"{ENDPOINT}dogs"))
+    assert typed("deploy", write_deployment(tmp_path), "--yes").returncode == 0
+    role(**allow(DELETES, f"{ENDPOINT}cats"))
+    aws_here.forget()
+    for changed in (("--ttl-hours", 9), ("--instance-count", 2)):
+        done = typed("deploy", tmp_path / "dogs.toml", "--yes", *changed)
+        assert done.returncode == 2
+        assert "kennel-expiry may not delete endpoint dogs when its time is over" in done.stderr
+        assert "cost:" not in done.stdout
+    assert not [one for one in aws_here.seen if one.operation.startswith(("Create", "Update"))]
+
+
+def test_no_function_is_made_that_its_schedule_may_not_delete(aws_here, role):
+    make_role(aws_here)
+    role(**allow("lambda:DeleteFunction", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:cats"))
+    aws_here.forget()
+    done = typed(*DEPLOY, "--ttl-hours", 2, "--yes")
+    assert done.returncode == 2
+    assert "kennel-expiry may not delete function dogs when its time is over" in done.stderr
+    assert "`kennel iam create FILE.toml --only expiry --function dogs` allows it" in done.stderr
+    assert "no --ttl-hours makes it without an end" in done.stderr
+    assert not [one for one in aws_here.seen if one.operation.startswith(("Create", "Put"))]
+    assert typed(*DEPLOY, "--yes").returncode == 0
 
 
 def test_alarms_that_would_stay_are_a_note(aws_here, role, tmp_path):

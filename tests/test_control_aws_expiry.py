@@ -5,6 +5,7 @@ moto keeps schedules and never acts on them: the test does, as AWS's documentati
 
 import json
 
+import pytest
 from access import statements
 from aws_gate import allows
 from aws_needs import ACCOUNT, REGION, Asked, Need, needs
@@ -12,6 +13,8 @@ from aws_world import no_provisioned
 from endpoints import Updates, put_bucket, typed, write_deployment
 from scaled import alarms_of, make_endpoint, policies_of, targets_of
 
+from control.aws.account import Account
+from control.aws.scaling.ending import alarm_ends
 from control.cli import main
 
 SCALED = """
@@ -30,6 +33,8 @@ min = 0
 max = 2
 backlog_per_instance = 5
 """
+KIND = 'kind = "asynchronous"'
+WAKING = "kennel-dogs-waking.main"
 DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
 
 
@@ -145,6 +150,83 @@ def test_a_creation_that_fails_leaves_no_schedule(aws_here, tmp_path):
     aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Failed", "FailureReason": "no"})
     assert typed("deploy", write_deployment(tmp_path, SCALED), "--yes").returncode == 1
     assert schedules_of(aws_here) == []
+
+
+def alarms_that_end(aws):
+    """Those that the schedule deletes; none without one."""
+    if "kennel-alarms-dogs" not in schedules_of(aws):
+        return []
+    client = aws.client("scheduler")
+    target = client.get_schedule(Name="kennel-alarms-dogs")["Target"]
+    return json.loads(target["Input"])["AlarmNames"]
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_what_wakes_an_endpoint_ends_with_it_when_scaling_alone_changes(
+    aws_here, tmp_path, by_name
+):
+    put_bucket(aws_here)
+    from_one = FROM_ZERO.replace("min = 0", "min = 1")
+    file = write_deployment(tmp_path, from_one, top=KIND)
+    assert typed("deploy", file, "--yes").returncode == 0
+    assert (alarms_that_end(aws_here), alarms_of(aws_here)) == ([], [])
+
+    def scale(least):
+        if not by_name:
+            more = FROM_ZERO.replace("min = 0", f"min = {least}")
+            return typed("deploy", write_deployment(tmp_path, more, top=KIND), "--yes")
+        words = ("scale", "apply", "dogs", "--min", least, "--max", 2, "--backlog-per-instance", 5)
+        shown = json.loads(typed(*words, "--show").stdout)
+        aws_here.forget()
+        done = typed(*words, "--yes")
+        of_schedules = [one for one in shown if one["service"] == "scheduler"]
+        assert len(of_schedules) == 1
+        for one in of_schedules:
+            assert len(aws_here.calls(one["operation"])) == 1
+        return done
+
+    for least, ending in ((0, [WAKING]), (1, []), (0, [WAKING])):
+        done = scale(least)
+        assert done.returncode == 0, done.stderr
+        assert "it stays" not in done.stdout
+        assert alarms_that_end(aws_here) == ending
+    let_time_pass(aws_here, statements(file, of=["expiry"]))
+    assert left_of(aws_here) == []
+
+
+def test_what_wakes_an_endpoint_joins_its_other_alarms_and_leaves_them(aws_here, tmp_path):
+    put_bucket(aws_here)
+    file = write_deployment(tmp_path, SCALED)
+    assert typed("deploy", file, "--yes").returncode == 0
+    others = alarms_that_end(aws_here)
+    calls, why = alarm_ends(Account(), "dogs", ["main"], is_waking=True)
+    assert why == ""
+    for call in calls:
+        Account().send(call)
+    assert alarms_that_end(aws_here) == [*others, WAKING]
+    (call,), _ = alarm_ends(Account(), "dogs", ["main"], is_waking=False)
+    Account().send(call)
+    assert alarms_that_end(aws_here) == others
+
+
+def test_undone_scaling_takes_its_alarm_out_of_the_schedule(aws_here, tmp_path):
+    put_bucket(aws_here)
+    assert typed("deploy", write_deployment(tmp_path, FROM_ZERO, top=KIND), "--yes").returncode == 0
+    assert alarms_that_end(aws_here) == [WAKING]
+    shown = json.loads(typed("scale", "undo", "dogs", "--show").stdout)
+    assert shown[-1]["operation"] == "DeleteSchedule"
+    assert typed("scale", "undo", "dogs").returncode == 0
+    assert schedules_of(aws_here) == ["kennel-endpoint-dogs"]
+
+
+def test_who_may_see_no_schedule_hears_that_the_alarm_stays(aws_here):
+    make_endpoint(aws_here, AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
+    aws_here.fail("GetSchedule", "AccessDeniedException", "not authorized", status=403)
+    words = ("scale", "apply", "dogs", "--min", 0, "--max", 2, "--backlog-per-instance", 5, "--yes")
+    done = typed(*words)
+    assert done.returncode == 0, done.stderr
+    assert "note:    what wakes it stays when the endpoint ends: " in done.stdout
+    assert "`kennel cleanup dogs` removes it" in done.stdout
 
 
 def test_scaling_that_is_put_on_by_name_ends_with_the_endpoint_too(aws_here):

@@ -146,6 +146,7 @@ def test_the_invocation_is_shown_without_an_account(aws_here, photo_file):
     (call,) = json.loads(result.stdout)
     validate(call["service"], call["operation"], call["parameters"])
     assert call["parameters"]["LogType"] == "Tail"
+    assert "Qualifier = live goes along" in result.stderr
     assert not aws_here.seen
 
 

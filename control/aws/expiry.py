@@ -5,9 +5,9 @@ guide, universal targets, one-time schedules, deletion after completion.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from control.aws.account import Account
 from control.aws.call import Call
@@ -22,6 +22,7 @@ TARGETS: dict[Kind, tuple[str, str]] = {
     "function": ("lambda:deleteFunction", "FunctionName"),
     "alarms": ("cloudwatch:deleteAlarms", "AlarmNames"),
 }
+OUR_SCHEDULES = "kennel-"  # names begin so
 LONGEST_NAME = 64  # Source: EventBridge Scheduler API reference, CreateSchedule
 
 
@@ -47,16 +48,30 @@ def expiry_call(
         name: of the endpoint or the function; with `alarms`, of the endpoint that they watch.
         role_arn: whom the scheduler acts as.
     """
+    once = f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
+    like = {"ScheduleExpression": once, "Target": {"RoleArn": role_arn}}
+    return schedule_of(kind, name, like, alarms, "CreateSchedule")
+
+
+def schedule_of(
+    kind: Kind, name: str, like: Mapping[str, Any], alarms: Sequence[str], operation: str
+) -> Call:
+    """The request that makes or moves one: when another one acts, and as whom.
+
+    Args:
+        like: that other one, as GetSchedule answers.
+    """
     action, parameter = TARGETS[kind]
+    role_arn = str(like["Target"]["RoleArn"])
     what = f"the alarms of endpoint {name}" if kind == "alarms" else f"the {kind} {name}"
     partition = role_arn.split(":")[1]
     return Call(
         service="scheduler",
-        operation="CreateSchedule",
+        operation=operation,
         parameters={
             "Name": schedule_name(kind, name),
             "Description": f"kennel: deletes {what}",
-            "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+            "ScheduleExpression": like["ScheduleExpression"],
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
             "Target": {

@@ -8,31 +8,55 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from control.aws.access.grant import Statement
+from contract.errors import UsageError
+from control.aws.access.grant import Policy, Statement
 from control.aws.access.merging import covers, statements_of
 from control.aws.account import Account, is_missing
 from control.aws.call import Call
-from control.aws.expiry import TARGETS
+from control.aws.expiry import TARGETS, is_end_of_expiry
 from control.aws_client import AwsError
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _KINDS = {"endpoint": "endpoint/", "function": "function:", "alarms": "alarm:"}  # in ARNs
 
 
-def may_end(account: Account, schedule: Call) -> bool | None:
+def check_end(account: Account, schedule: Call, what: str, without: str, flags: str = "") -> None:
+    """Raises UsageError: the schedule would be refused, and the thing billed without end. AwsError.
+
+    Args:
+        schedule: the request that `expiry_call` makes, or the one that removes it.
+        what: is deleted, e.g. "endpoint dogs".
+        without: how it is made without an end, e.g. "ttl_hours = 0".
+        flags: that `kennel iam create FILE.toml` needs to know of it.
+    """
+    if is_end_of_expiry(schedule) or may_end(account, schedule) is not False:
+        return
+    raise UsageError(
+        f"{role_of(schedule)} may not delete {what} when its time is over, and it would stay and "
+        f"cost: {allowing(flags)}; {without} makes it without an end"
+    )
+
+
+def may_end(
+    account: Account, schedule: Call, *, instead: Mapping[str, Policy] | None = None
+) -> bool | None:
     """By the role's own policies; None where they do not tell, or where nobody may look.
 
     Args:
         schedule: the request that `expiry_call` makes.
+        instead: policies by name, as they are to be.
 
     Raises AwsError.
     """
-    role = str(schedule.parameters["Target"]["RoleArn"])
-    name = {"RoleName": role.rpartition("/")[2]}
+    name, instead = {"RoleName": role_of(schedule)}, instead or {}
     doing = f"role {name['RoleName']}"
     try:
         policies = [
-            account.send(_iam("GetRolePolicy", **name, PolicyName=one), doing)["PolicyDocument"]
+            instead[one]
+            if one in instead
+            else account.send(_iam("GetRolePolicy", **name, PolicyName=one), doing)[
+                "PolicyDocument"
+            ]
             for one in account.pages(_iam("ListRolePolicies", **name), "PolicyNames", doing)
         ]
         stated = [one for policy in policies for one in statements_of(policy)]
@@ -48,6 +72,16 @@ def may_end(account: Account, schedule: Call) -> bool | None:
         raise
     limited = [{**one, "Condition": {}} for one in stated if one.get("Condition")]
     return None if any(covers(one, each) for one in limited for each in wanted) else False
+
+
+def allowing(flags: str = "") -> str:
+    """The command that lets the role delete it. `flags`: besides the file."""
+    return f"`kennel iam create FILE.toml --only expiry{flags}` allows it"
+
+
+def role_of(schedule: Call) -> str:
+    """The name of the role that it acts as."""
+    return str(schedule.parameters["Target"]["RoleArn"]).rpartition("/")[2]
 
 
 def _wanted(region: str, schedule: Call) -> Iterator[Statement]:

@@ -100,8 +100,8 @@ HOSTING = (
     ),
     Grant(
         sid="ScheduleDeletion",
-        why="the end of an endpoint, which AWS sees to",
-        commands=("deploy",),
+        why="the end of an endpoint and its alarms, which AWS sees to",
+        commands=("deploy", "scale"),
         actions=(
             *("scheduler:CreateSchedule", "scheduler:UpdateSchedule"),
             *("scheduler:GetSchedule", "scheduler:DeleteSchedule"),
@@ -111,7 +111,7 @@ HOSTING = (
     Grant(
         sid="PassExpiryRole",
         why="the schedule deletes as this role",
-        commands=("deploy", "lambda"),
+        commands=("deploy", "scale", "lambda"),
         actions=("iam:PassRole",),
         resources=lambda scope: scope.role(EXPIRY),
         condition=passed_to("scheduler.amazonaws.com"),
@@ -119,7 +119,7 @@ HOSTING = (
     Grant(
         sid="SeeExpiryRole",
         why="that the role may delete what it is to delete",
-        commands=("deploy", "lambda", "doctor"),
+        commands=("deploy", "scale", "lambda", "doctor"),
         actions=("iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"),
         resources=lambda scope: scope.role(EXPIRY),
     ),

@@ -3,7 +3,6 @@
 import time
 
 from contract.errors import UsageError
-from control.aws.access.ending import may_end
 from control.aws.account import is_taken
 from control.aws.call import Call
 from control.aws.endpoint.following import (
@@ -13,19 +12,17 @@ from control.aws.endpoint.following import (
     reason_of,
 )
 from control.aws.endpoint.image import DENIED
-from control.aws.endpoint.lifetime import End, while_it_answers
+from control.aws.endpoint.lifetime import End, check_endings, while_it_answers
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import sagemaker_call
 from control.aws.endpoint.work import PATIENT_TRIES, Work
-from control.aws.expiry import TARGETS, is_end_of_expiry, removal_of, set_expiry
+from control.aws.expiry import is_end_of_expiry, removal_of, set_expiry
 from control.aws.money import agree
 from control.aws.scaling.applying import apply_scaling
 from control.aws.tags import EXPIRES, NEVER
 from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
 from control.terminal import say
-
-ALARMS = TARGETS["alarms"][0]  # what a schedule calls
 
 
 def create(work: Work) -> Described:
@@ -36,7 +33,7 @@ def create(work: Work) -> Described:
     before. AwsError.
     """
     spec = work.plan.spec
-    _check_end(work)
+    check_endings(work)
     agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
     try:
         work.make_parts()
@@ -70,23 +67,6 @@ def remove_failed(work: Work) -> None:
     name = work.plan.spec.name
     work.account.find(sagemaker_call("DeleteEndpoint", EndpointName=name), f"endpoint {name}")
     work.follower.until_gone()
-
-
-def _check_end(work: Work) -> None:
-    """Raises UsageError: the schedule would be refused, and the endpoint billed without end."""
-    for call in work.plan.endings:
-        if is_end_of_expiry(call) or may_end(work.account, call) is not False:
-            continue
-        role = call.parameters["Target"]["RoleArn"].rpartition("/")[2]
-        allowing = "`kennel iam create FILE.toml --only expiry` allows it"
-        if ALARMS in call.parameters["Target"]["Arn"]:
-            said = f"{role} may not delete its alarms when its time is over: {allowing}"
-            say(f"note:    {said}", to=work.echo)
-            continue
-        raise UsageError(
-            f"{role} may not delete endpoint {work.spec.name}, which would go on costing when its "
-            f"time is over: {allowing}; ttl_hours = 0 is an endpoint without an end"
-        )
 
 
 def _make_endpoint(work: Work) -> None:

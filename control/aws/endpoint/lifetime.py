@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from control.aws.access.ending import allowing, check_end, may_end, role_of
 from control.aws.endpoint.following import Described
 from control.aws.endpoint.image import DENIED
 from control.aws.endpoint.marks import tag
@@ -65,6 +66,20 @@ def end_of(work: Work, tags: Mapping[str, str]) -> End:
     at = datetime.fromisoformat(once[1]).replace(tzinfo=UTC)
     expires = at.isoformat(timespec="seconds")
     return End(expires, "" if at > datetime.now(UTC) else "its schedule did not delete it")
+
+
+def check_endings(work: Work) -> None:
+    """Whether the schedules of the plan may delete. Raises UsageError: not the endpoint. AwsError.
+
+    Alarms cost little: that they would stay is said.
+    """
+    name = work.spec.name
+    for call in work.plan.endings:
+        if call.parameters["Name"] != schedule_name("alarms", name):
+            check_end(work.account, call, f"endpoint {name}", "ttl_hours = 0")
+        elif not is_end_of_expiry(call) and may_end(work.account, call) is False:
+            said = f"{role_of(call)} may not delete its alarms when its time is over: {allowing()}"
+            say(f"note:    {said}", to=work.echo)
 
 
 def move_expiry(work: Work, current: Described) -> End:

@@ -5,7 +5,14 @@ from typing import Literal
 
 from control.aws.endpoint.dropping import drop_scaling, settle_alarms, unwanted_scaling
 from control.aws.endpoint.following import Described
-from control.aws.endpoint.lifetime import End, end_alarms, end_of, move_expiry, while_it_answers
+from control.aws.endpoint.lifetime import (
+    End,
+    check_endings,
+    end_alarms,
+    end_of,
+    move_expiry,
+    while_it_answers,
+)
 from control.aws.endpoint.marks import own_tags, tag_as_file_says
 from control.aws.endpoint.plan import costs_of
 from control.aws.endpoint.request import TTL, weights_call
@@ -38,6 +45,7 @@ def update(work: Work, current: Described) -> Updated:
     tags = own_tags(work, current)
     if current["EndpointConfigName"] == work.plan.config_name:
         return _adjust(work, current, tags)
+    check_endings(work)
     answer = give_configuration(work, current, tags)
     end = move_expiry(work, answer)
     with while_it_answers(work, end):
@@ -52,6 +60,8 @@ def _adjust(work: Work, current: Described, tags: dict[str, str]) -> Updated:
     is_other_end = bool(end.trouble) or tags.get(TTL) != f"{spec.ttl_hours:g}"
     counts = _counts_now(work, current) if unwanted else {}
     more = {one for one, now in counts.items() if _count_in_file(work, one) > now}
+    if is_other_end:
+        check_endings(work)
     work.publish_models()
     if is_other_end or more or _may_grow(work):
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
@@ -97,7 +107,7 @@ def _settle(
     is_scaled = not plan.scaling or is_scaled_so(work.account, plan.scaling, doing)
     if plan.scaling:  # also what wakes it, which nobody has looked at
         apply_scaling(work.account, plan.scaling, doing)
-    if plan.alarm_names or unwanted or is_other:
+    if plan.alarm_names or unwanted or is_other or not is_scaled:
         end_alarms(work, end)
     is_tagged = tag_as_file_says(work, described[-1], tags)
     return bool(unwanted) or is_other or is_tagged or not is_scaled

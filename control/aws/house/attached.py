@@ -11,7 +11,7 @@ from typing import Any
 
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.expiry import schedule_name
+from control.aws.expiry import OUR_SCHEDULES, schedule_name
 from control.aws.house.asking import found_by_each
 from control.aws.house.found import Found, moment, owner, size
 from control.aws.rates import ALARM_MONTH, HOURS_A_MONTH
@@ -19,7 +19,6 @@ from control.aws.tags import tags_of
 
 SCALED = ("sagemaker", "lambda")  # namespaces of Application Auto Scaling
 LOG_GROUPS = {"endpoint": "/aws/sagemaker/Endpoints/", "function": "/aws/lambda/"}
-OUR_SCHEDULES = "kennel-"  # names begin so
 _RESOURCE = re.compile(r"(endpoint)/([^/]+)/variant/.+|(function):([^:]+):.+")
 
 

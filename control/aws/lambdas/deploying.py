@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from contract.errors import HostError
+from control.aws.access.ending import check_end
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.expiry import end_expiry, expiry_call, set_expiry
@@ -67,6 +68,14 @@ class Deployment:
     def find(self) -> Mapping[str, Any] | None:
         """What GetFunction answers. Raises UsageError: it is somebody else's."""
         return find_ours(self.account, self.spec.name)
+
+    def check_end(self) -> None:
+        """Raises UsageError: nobody would delete it when its time is over. AwsError."""
+        name, expires = self.spec.name, tags_for(self.spec).expires
+        if expires:
+            call = expiry_call("function", name, expires, self.expiry_arn)
+            flags = f" --function {name}"
+            check_end(self.account, call, f"function {name}", "no --ttl-hours", flags)
 
     def run(self, found: Mapping[str, Any] | None) -> Deployed:
         """Make it, or change what differs from `found`. Raises AwsError, HostError."""

@@ -19,13 +19,15 @@ from control.aws.scaling.applying import (
     read_scaling,
     undo_scaling,
 )
-from control.aws.scaling.asked import Asked, asked_of, is_file
+from control.aws.scaling.asked import Asked, asked_of
+from control.aws.scaling.ending import alarm_ends
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.requests import describing_calls, scaling_calls, undo_calls
 from control.aws.scaling.variants import EndpointState, read_endpoint, scaled_variants
 from control.terminal import say, say_json, table
 
 MOST_ACTIVITIES = 5
+ASYNCHRONOUS = "asynchronous"  # the kind that may have no machine, and an alarm that wakes it
 
 
 def apply(arguments: argparse.Namespace) -> int:
@@ -35,25 +37,29 @@ def apply(arguments: argparse.Namespace) -> int:
     account = Account()
     if arguments.show and asked.kind and asked.variants:
         say_json(calls_json(_calls(asked, spec)))
+        _note_schedule(asked)
         return 0
     state = _state(account, asked.name)
     state.check_ready(spec)
     asked = _completed(asked, state)
     calls = as_sent(account, _calls(asked, spec), f"scaling of {asked.name}")
+    ends, why = _ends(account, asked, is_waking=spec.minimum == 0)
     if arguments.show:
-        say_json(calls_json(calls))
+        say_json(calls_json([*calls, *ends]))
         return 0
     echo = sys.stderr if arguments.output == "json" else sys.stdout
     costs = _costs(asked, spec)
     agree(costs, is_yes=arguments.yes, to=echo)
     apply_scaling(account, calls, f"scaling of {asked.name}")
+    for call in ends:
+        account.find(call, f"the scheduled deletion of {asked.name}")
     if arguments.output == "json":
         say_json(
             {
                 "endpoint": asked.name,
                 "kind": asked.kind,
                 "variants": list(asked.variants),
-                "requests": calls_json(calls),
+                "requests": calls_json([*calls, *ends]),
                 "costs": costs_json(costs),
             }
         )
@@ -62,8 +68,8 @@ def apply(arguments: argparse.Namespace) -> int:
         say(f"scaled:  {asked.name}, variant {variant}: {spec.line}")
     if spec.minimum == 0:
         say("         an alarm wakes it from 0 about two minutes after a request has come")
-        if not is_file(arguments.target):  # `kennel deploy` schedules the end of what a file has
-            say(f"         it stays when the endpoint ends: `kennel cleanup {asked.name}`")
+    if why:
+        say(f"note:    {why}; `kennel cleanup {asked.name}` removes it")
     say(f"next:    kennel scale show {asked.name}")
     return 0
 
@@ -73,15 +79,20 @@ def undo(arguments: argparse.Namespace) -> int:
     asked = asked_of(arguments)
     if arguments.show and asked.kind and asked.variants:
         say_json(calls_json(_undoing(asked.name, dict.fromkeys(asked.variants, asked.kind))))
+        _note_schedule(asked)
         return 0
     account = Account()
     kinds = _kinds(account, asked)
+    sleepless = tuple(name for name, kind in kinds.items() if kind == ASYNCHRONOUS)
+    ends, _ = _ends(account, replace(asked, kind=ASYNCHRONOUS, variants=sleepless), is_waking=False)
     if arguments.show:
-        say_json(calls_json(_undoing(asked.name, kinds)))
+        say_json(calls_json([*_undoing(asked.name, kinds), *ends]))
         return 0
     done = {
         variant: undo_scaling(account, asked.name, variant, kind) for variant, kind in kinds.items()
     }
+    for call in ends:
+        account.find(call, f"the scheduled deletion of {asked.name}")
     off = [variant for variant, operations in done.items() if _was_scaled(operations)]
     if arguments.output == "json":
         say_json({"endpoint": asked.name, "undone": off, "looked_at": list(done)})
@@ -160,6 +171,20 @@ def _calls(asked: Asked, spec: ScalingSpec) -> list[Call]:
         for variant in asked.variants
         for call in scaling_calls(asked.name, variant, asked.kind, spec, asked.tags)
     ]
+
+
+def _ends(account: Account, asked: Asked, *, is_waking: bool) -> tuple[list[Call], str]:
+    """What the alarms of its variants change about its scheduled deletion; why they would stay."""
+    if asked.kind != ASYNCHRONOUS or not asked.variants:
+        return [], ""
+    return alarm_ends(account, asked.name, asked.variants, is_waking=is_waking)
+
+
+def _note_schedule(asked: Asked) -> None:
+    """What is shown without asking AWS leaves out what depends on it."""
+    if asked.kind == ASYNCHRONOUS:
+        said = f"where {asked.name} has a scheduled deletion, that of its alarms follows, too"
+        say(f"note:    {said}", to=sys.stderr)
 
 
 def _costs(asked: Asked, spec: ScalingSpec) -> list[Cost]:
