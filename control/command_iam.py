@@ -7,8 +7,9 @@ from typing import TextIO
 
 from contract.errors import UsageError
 from control.aws.access.chosen import KEYS, PEOPLE, Chosen, check_words, choose
-from control.aws.access.making import Change, change_of, creation, make, wanted_roles
+from control.aws.access.making import TAKEN, Change, change_of, creation, make, wanted_roles
 from control.aws.access.reading import Narrowing, scope_of
+from control.aws.access.standing import check_schedules
 from control.aws.access.text import policies_json, policy_text
 from control.aws.account import Account
 from control.aws.call import calls_json
@@ -20,9 +21,11 @@ from control.terminal import say, say_json
 ACTIONS = ("show", "create")
 INTERRUPTED = 130
 ALL_NAMES = "all of each kind; files, or --prefix NAME, make it less"
-NARROWER = (
-    "jobs, endpoints and scheduled deletions that are there go on as these roles: what is taken "
-    "away from kennel-expiry is deleted by no schedule, and goes on costing"
+NARROWER = "jobs and endpoints that are there go on as these roles"
+
+UNSEEN = (
+    "whether a scheduled deletion needs what is taken away cannot be told; what no schedule may "
+    "delete goes on costing"
 )
 
 
@@ -75,6 +78,8 @@ def _create(arguments: argparse.Namespace, chosen: Chosen, account: Account) -> 
             f"{chosen.scope.account}: take other credentials, or --account {account.id}"
         )
     changes = [change_of(account, one, is_exact=arguments.exact) for one in wanted]
+    if arguments.exact and (why := check_schedules(account, changes)):
+        say(f"warning: {UNSEEN}: {why}", to=echo)
     _agree(changes, arguments, echo)
     for change in changes:
         try:
@@ -108,7 +113,7 @@ def _agree(changes: list[Change], arguments: argparse.Namespace, echo: TextIO) -
         say(f"role:    {change.wanted.name}: + is added, - is taken away:", to=echo)
         for line in change.lines:
             say(f"         {line}", to=echo)
-    if arguments.exact and any(line.startswith("- ") for one in updates for line in one.lines):
+    if arguments.exact and any(line.startswith(TAKEN) for one in updates for line in one.lines):
         say(f"warning: {NARROWER}", to=echo)
     if updates and not arguments.files and not arguments.prefix:
         say(f"names:   {ALL_NAMES}", to=echo)

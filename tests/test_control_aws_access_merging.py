@@ -1,6 +1,7 @@
 """kennel iam create for one file after another: what a role may do for the first, stays."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from access import endpoint
@@ -9,6 +10,8 @@ from lambda_account import changes, done
 
 from control.aws.access.difference import difference
 from control.aws.access.merging import covers, merged
+from control.aws.account import Account
+from control.aws.expiry import expiry_call
 
 CREATE = ("iam", "create")
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/"
@@ -62,7 +65,31 @@ def test_with_exact_what_no_file_names_goes_and_is_shown(aws_here, tmp_path):
         in told
     )
     assert "warning: " in told
-    assert "deleted by no schedule" in told
+
+
+def test_with_exact_no_schedule_loses_the_right_to_delete(aws_here, tmp_path):
+    dogs, cats = endpoint(tmp_path, "dogs"), endpoint(tmp_path, "cats")
+    done(aws_here, *CREATE, dogs, cats)
+    role = f"arn:aws:iam::{ACCOUNT}:role/kennel-expiry"
+    for kind, alarms in (("endpoint", ()), ("alarms", ("kennel-dogs-5xx.main",))):
+        Account().send(expiry_call(kind, "dogs", datetime(2030, 1, 2, tzinfo=UTC), role, alarms))
+    told = done(aws_here, *CREATE, cats, "--exact", "--yes", code=2)
+    assert "kennel-endpoint-dogs (dogs)" in told.stderr
+    assert "kennel-alarms-dogs (kennel-dogs-5xx.main)" in told.stderr
+    assert "name the files of those, too, or leave --exact out" in told.stderr
+    assert deleted_by_schedule(aws_here) == ["dogs", "cats"]
+    assert changes(aws_here) == []
+    done(aws_here, *CREATE, dogs, "--exact", "--yes")
+    assert deleted_by_schedule(aws_here) == ["dogs"]
+
+
+def test_with_exact_and_no_right_to_see_schedules_that_is_said(aws_here, tmp_path):
+    dogs, cats = endpoint(tmp_path, "dogs"), endpoint(tmp_path, "cats")
+    done(aws_here, *CREATE, dogs, cats)
+    aws_here.fail("ListSchedules", "AccessDeniedException", "not authorized", status=403)
+    told = done(aws_here, *CREATE, cats, "--exact", "--yes").stdout
+    assert "warning: whether a scheduled deletion needs what is taken away cannot be told" in told
+    assert deleted_by_schedule(aws_here) == ["cats"]
 
 
 def test_a_role_that_would_become_too_long_takes_a_pattern_instead(aws_here, tmp_path):

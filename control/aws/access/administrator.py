@@ -31,6 +31,28 @@ ADMINISTRATOR = (
         resources=our_roles,
     ),
     Grant(
+        sid="FindSchedules",
+        why="scheduled deletions that are there; lists know no resource, so: in this region",
+        commands=("iam --exact",),
+        actions=("scheduler:ListSchedules",),
+        resources=everything,
+        condition=here,
+    ),
+    Grant(
+        sid="SeeSchedules",
+        why="that a role keeps the rights by which schedules delete",
+        commands=("iam --exact",),
+        actions=("scheduler:GetSchedule",),
+        resources=lambda scope: [scope.arn("scheduler", "schedule/*/kennel-*")],
+    ),
+    Grant(
+        sid="SeeAttached",
+        why="... which policies of others may give, too",
+        commands=("iam --exact",),
+        actions=("iam:ListAttachedRolePolicies",),
+        resources=our_roles,
+    ),
+    Grant(
         sid="MakeInstanceProfiles",
         why="the profile by which an instance takes its role",
         commands=("iam",),

@@ -19,6 +19,7 @@ from control.aws.waiting import poll_seconds
 from control.aws_client import AwsError
 
 KIND = "iam"  # in the tag
+TAKEN = "- "  # how a line of a change begins that takes something away
 POLICY = "kennel"  # the inline policy; what else is on a role stays
 MOST_CHARACTERS = 10_240  # of a role's inline policies. Source: IAM user guide, quotas
 SHORTER = (
