@@ -174,6 +174,15 @@ def test_a_bucket_in_another_region_is_said(account, here, capsys):
     assert "far is in eu-west-1, and the work in us-east-1" in str(checks["bucket"])
 
 
+def test_a_bucket_of_somebody_else_says_what_to_do(account, here, capsys):
+    account.fail("HeadBucket", "Forbidden", status=403)
+    code, checks = doctor(capsys, job_file(here))
+    (bucket,) = checks["bucket"]
+    assert (code, bucket["ok"]) == (1, False)
+    assert "somebody else's, or may not be looked at" in bucket["said"]
+    assert bucket["remedy"].startswith("aws s3 ls")
+
+
 def test_a_bundle_is_looked_into_here_and_in_s3(account, here, capsys):
     s3 = account.client("s3")
     s3.put_object(Bucket="pictures", Key="good/model.tar.gz", Body=packed(""))

@@ -74,7 +74,8 @@ def _bucket(account: Account, name: str) -> Check:
             make = f"aws s3 mb s3://{name} --region {account.region}"
             return wrong("bucket", f"{name} does not exist", make)
         if error.code == "403":
-            return wrong("bucket", f"{name} is somebody else's, or may not be looked at", "")
+            remedy = "aws s3 ls names yours; kennel iam show FILE.toml prints the rights to it"
+            return wrong("bucket", f"{name} is somebody else's, or may not be looked at", remedy)
         if error.code == "301":
             region = "another region"
         else:
