@@ -1,6 +1,7 @@
 """Crew: the worker processes of a study on this host, each with its share of CPUs or its GPU."""
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contract.host import cpu_limit
-from train.orders import Line, TrialOrder
+from train.orders import WARNING, Line, TrialOrder
 from train.record import Record
 from train.world import SHARERS
 
 if TYPE_CHECKING:  # it takes a second: optuna; meanwhile workers can load torch
     from train.study import Claim
+
+log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[1]
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -93,6 +96,7 @@ class Crew:
         self.hands: list[Hand] = []
         self._selector = selectors.DefaultSelector()
         self._started = 0
+        self._warned: set[str] = set()
 
     def fill(self, count: int) -> None:
         """Have `count` workers, at most as many as there are shares."""
@@ -139,10 +143,19 @@ class Crew:
                 yield hand, None
                 continue
             for message in messages:
-                yield hand, message
+                if message["event"] == WARNING:
+                    self._warn(message["text"])
+                else:
+                    yield hand, message
         # Its children may still hold the connection open.
         for hand in [hand for hand in self.hands if hand.process.poll() is not None]:
             yield hand, None
+
+    def _warn(self, text: str) -> None:
+        """Several workers, and a worker for several trials, have the same to say."""
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s", text)
 
     def drop(self, hand: Hand) -> str:
         """Forget a worker that is gone; how it ended, in words."""

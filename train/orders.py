@@ -11,6 +11,7 @@ from contract.hyperparameters import parse_hyperparameters
 from contract.job import Channel, Outputs, TrainingJob
 
 BEST_NAME = "best"  # folder in output/data: the files that a job of its own leaves
+WARNING = "warning"  # an event that a worker may send at any time, with a text
 _CHUNK_BYTES = 65536
 
 
@@ -24,7 +25,7 @@ class TrialOrder:
     kept_dir: str  # where its weights are kept if it is the best so far
     checkpoint_dir: str | None = None  # where it continues if it is interrupted
     scores_test: bool = False
-    tells: bool = False  # about pictures and network: the same for all trials
+    tells: bool = False  # about pictures and network: it is the session's first
     outputs: Mapping[str, str] | None = None  # model_dir, data_dir, failure_file
     last_epoch: int | None = None  # where the trial ended whose bundle is made
     is_hurried: bool = False
@@ -55,7 +56,6 @@ class TrialOrder:
                 "data_dir": str(outputs.data_dir.absolute() / BEST_NAME),
                 "failure_file": str(outputs.failure_file.absolute()),
             },
-            tells=False,
             is_hurried=is_hurried,
         )
 

@@ -154,8 +154,8 @@ class Bench:
         if is_kept:  # they say what batch-size auto came to
             order = replace(order, checkpoint_dir=order.kept_dir)
         job = order.job(self._channels, self._work_dir)
-        ready, learner = self._prepare(job, order)
-        if not self._has_told:
+        ready, learner = self._prepare(job, replace(order, tells=False))
+        if order.tells:
             tell_data(job, ready.data)
         tell_start(ready.start)
         write_beginning(job, ready.data, ready.start)

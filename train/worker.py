@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from contract.errors import HostError, InterruptedJobError
 from train.attempt import attempt
 from train.metrics_file import EpochRow
-from train.orders import Line, TrialOrder, channels_of_json
+from train.orders import WARNING, Line, TrialOrder, channels_of_json
 from train.stop import Stop
 
 if TYPE_CHECKING:  # it takes seconds: torch
@@ -150,6 +150,22 @@ class Worker:
             sys.exit(1)
 
 
+class Voice(logging.StreamHandler[TextIO]):
+    """Speaks for itself; warnings go to the master, who tells each once for all workers."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(sys.stdout)
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """From the main thread, as all that goes to the master."""
+        if record.levelno != logging.WARNING:
+            super().emit(record)
+            return
+        with contextlib.suppress(OSError):  # it is gone, and we shall be
+            self._line.send({"event": WARNING, "text": self.format(record)})
+
+
 def pin(cpus: Sequence[int]) -> None:
     """Let all threads of this process run on these CPUs only. Nothing where that cannot be."""
     if not cpus or not hasattr(os, "sched_setaffinity"):
@@ -166,12 +182,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--cpus", type=lambda text: [int(word) for word in text.split(",") if word])
     given = parser.parse_args(arguments)
     pin(given.cpus or [])  # before torch counts them
-    handler = logging.StreamHandler(sys.stdout)
+    line = Line(socket.socket(fileno=given.socket))
+    handler = Voice(line)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logging.getLogger("train").handlers[:] = [handler]
     logging.getLogger("train").propagate = False
     _speak(logging.ERROR)
-    Worker(Line(socket.socket(fileno=given.socket)), given.cpus or ()).run()
+    Worker(line, given.cpus or ()).run()
 
 
 def _speak(level: int) -> None:
