@@ -125,7 +125,9 @@ def _say_result(arguments: argparse.Namespace, result: JobResult) -> int:
         say_json({**run.to_json(), **found})
     else:
         job = arguments.job or Path("JOB.toml")  # the file is not known after --attach
-        say(result_text(result, advice_text(advice, job) if advice else "", job))
+        text = advice_text(advice, job) if advice else ""
+        # Here its lines have just been shown; what AWS says of a job need not be in its log.
+        say(result_text(result, text, job, has_told_metrics=not run.aws))
     return 0 if result.ok else 1
 
 

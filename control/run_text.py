@@ -12,15 +12,21 @@ from control.summary import metric_lines
 from control.terminal import duration
 
 
-def result_text(result: JobResult, advice: str = "", job: Path = Path("JOB.toml")) -> str:
+def result_text(
+    result: JobResult,
+    advice: str = "",
+    job: Path = Path("JOB.toml"),
+    *,
+    has_told_metrics: bool = False,
+) -> str:
     """How a job ended, where things are and what to do next, or the advice that it gave.
 
-    `job` is its file, where that is known.
+    `job` is its file, where that is known; `has_told_metrics`: its own last lines stand above.
     """
     run = read_run(result.folder)
     lines = [
         "",
-        *metric_lines(result.metrics),
+        *(() if has_told_metrics else metric_lines(result.metrics)),
         *(["", rule_table(run.rules), ""] if run.rules else []),
         f"job {result.name}: {result.status} after {duration(result.seconds)}",
     ]

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from training import REPOSITORY, TINY
+from training import REPOSITORY, TINY, metric_lines
 
 from contract.study import read_study
 from control.study_runs import study_path
@@ -83,6 +83,17 @@ def test_a_job_takes_the_best(studied):
     (folder / "job.toml").write_text((folder / "tiny.toml").read_text().split("[tuning]")[0])
     shown = _kennel(folder, "run", "job.toml", "--from", "best", "--show").stdout
     assert f"hyperparameter   lr = {document['best_hyperparameters']['lr']}" in shown
+
+
+def test_a_job_tells_its_metrics_once_at_its_end(studied):
+    folder, _ = studied
+    (folder / "job.toml").write_text((folder / "tiny.toml").read_text().split("[tuning]")[0])
+    shown = _kennel(folder, "run", "job.toml", "--from", "best").stdout
+    end = shown.partition("\ndone ")[2]
+    names = [name for name, _ in metric_lines(end)]
+    assert len(names) == len(set(names)) > 3, end
+    assert names[-1] == "test:accuracy"
+    assert "\njob job: Completed after" in end
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere training does not hear of it")
