@@ -28,6 +28,9 @@ def _digest(root: Path) -> str:
 
 
 def _files(root: Path) -> Iterator[tuple[str, int]]:
+    if root.is_file():  # an archive or a manifest; SageMaker would have it in a folder of its own
+        yield root.name, root.stat().st_size
+        return
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         folders[:] = [

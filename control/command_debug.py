@@ -19,7 +19,7 @@ from control.debugger_child import ERRORS, FOUND, IMPOSSIBLE, ask_debugger
 from control.parser import Command, Parser
 from control.rule_tables import own_rule_of, rule_of
 from control.rule_text import explanation, rule_table, summary_of
-from control.runs import RUNS, write_run
+from control.runs import RUNS, UNDER_WAY, write_run
 from control.tensor_text import tensors_text
 from control.terminal import say, say_json
 
@@ -69,7 +69,7 @@ def _rules(arguments: argparse.Namespace, source: DebugSource) -> int:
 def _remember(source: DebugSource, results: Sequence[RuleResult]) -> None:
     """In the run's record, beside what other rules found."""
     run = source.run
-    if run is None or run.status == "InProgress":
+    if run is None or run.status in UNDER_WAY:
         return
     found = {str(one["name"]): one for one in run.rules}
     found |= {one.name: summary_of(one) for one in results}

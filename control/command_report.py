@@ -1,16 +1,17 @@
 """`kennel report`: what a run below runs/ came to, and the page of everything that it left."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
-from contract.errors import KennelError
+from contract.errors import HostError, KennelError
 from contract.rule_result import RULE_OUTPUT, RULES_NAME
 from control.debug_source import DebugSource
 from control.debug_text import profiler_page
 from control.debugger_child import ask_debugger
 from control.parser import Command, Parser, add_output_format
 from control.rule_text import rule_table
-from control.runs import REPORT_NAME, RUN_NAME, RUNS, Run, find_run
+from control.runs import REPORT_NAME, RUN_NAME, RUNS, UNDER_WAY, Run, find_run, settle_run
 from control.study_runs import is_study
 from control.summary import metric_lines
 from control.terminal import complain, duration, say, say_json
@@ -60,8 +61,10 @@ def _page_of(run: Run) -> Path | None:
     source = DebugSource(folder=run.folder, name=str(run.folder), run=run)
     if is_study(run) or not (run.report.is_file() or source.has_tensors() or source.has_profile()):
         return None
+    with contextlib.suppress(HostError):
+        settle_run(run)  # the page reads run.json
     page = run.folder / REPORT_NAME
-    if run.status == "InProgress" or not _is_newer(page, _shown_files(run)):
+    if run.status in UNDER_WAY or not _is_newer(page, _shown_files(run)):
         try:
             ask_debugger("report", str(run.folder), "--out", str(page))
         except KennelError as error:

@@ -1,8 +1,8 @@
 """`kennel tune`: one study, from its description to its table of trials."""
 
 import argparse
-import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -14,10 +14,12 @@ from control.job_spec import JobSpec
 from control.outcome import begin_run
 from control.parser import Command, Parser
 from control.place import AWS, PLACES, only_for_containers, place_of, refuse
-from control.runs import RUNS, make_run_folder, one_at_a_time, read_run
-from control.study_pictures import changed_note, check_pictures
+from control.runs import RUNS, make_run_folder, one_at_a_time, read_run, write_run
+from control.study_pictures import changed_note, check_parents, check_pictures
 from control.study_runs import (
     StudyRun,
+    await_orphan,
+    ended_without_parents,
     find_parents,
     is_finished,
     note_end,
@@ -25,6 +27,7 @@ from control.study_runs import (
     study_of,
     write_parents,
 )
+from control.study_storage import check_storage, check_url, shown
 from control.terminal import complain, say, say_json
 from control.tune_in_aws import FLAGS, tune_in_aws
 from control.tuning_answer import say_finished, say_study, study_document
@@ -32,8 +35,6 @@ from control.tuning_file import Tuning, read_tuning
 from control.tuning_text import search_lines, study_text
 
 PLACES_OF_STUDIES = (*PLACES, AWS)
-# The password of a database's URL, which may hold any sign, and one among its options.
-SECRET = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 
 SPOT_TRIALS = (
     "aws.spot: trials of a tuning job have no checkpoints, so one whose instance is taken away "
@@ -61,17 +62,21 @@ def tune(arguments: argparse.Namespace) -> int:
         return tune_in_aws(arguments, tuning)
     refuse(arguments, FLAGS, "only a study in AWS takes it; add --on aws")
     only_for_containers(arguments, "shm_size")
-    parents = find_parents(RUNS, tuning)
-    tuning = tuning.with_parents(tuple(parent.run.folder.name for parent in parents))
-    earlier = same_study(RUNS, tuning)
+    if arguments.storage:
+        check_url(arguments.storage)
+    tuning, parents, earlier = _look_up(tuning)
+    if earlier:
+        check_storage(earlier, tuning, arguments.storage)
     if arguments.show:
         return _show(arguments, tuning, earlier)
+    echo = sys.stderr if arguments.output == "json" else sys.stdout
+    if earlier:
+        earlier = await_orphan(earlier, echo)
     if earlier and is_finished(earlier, tuning.spec):
         return _say_finished(arguments, tuning, note_end(earlier))
     spec = tuning.study_job()
     if earlier:
         check_pictures(earlier, tuning)
-    echo = sys.stderr if arguments.output == "json" else sys.stdout
     runner = runner_for(arguments, echo, _environment(arguments))
     with one_at_a_time(RUNS):
         folder = _take_folder(arguments, tuning, spec, echo)
@@ -79,6 +84,24 @@ def tune(arguments: argparse.Namespace) -> int:
     result = runner.run(spec, folder)
     say_study(arguments, study_of(read_run(folder)), tuning)
     return 0 if result.ok else 1
+
+
+def _look_up(tuning: Tuning) -> tuple[Tuning, list[StudyRun], StudyRun | None]:
+    """The study with its parents by their folders' names, and its newest run.
+
+    Parents are needed for new trials only: without them, a study that has ended is found as well.
+    """
+    try:
+        parents = find_parents(RUNS, tuning)
+        check_parents(parents, tuning)
+    except UsageError as error:
+        ended = ended_without_parents(RUNS, tuning)
+        if ended is None:
+            raise
+        complain(f"note: more trials of this study would need its parents: {error}")
+        return tuning, [], ended
+    tuning = tuning.with_parents(tuple(parent.run.folder.name for parent in parents))
+    return tuning, parents, same_study(RUNS, tuning)
 
 
 def _take_folder(
@@ -94,18 +117,16 @@ def _take_folder(
     if earlier and not earlier.is_running:
         check_pictures(earlier, tuning)
         say(_continuing(earlier), to=echo)
-        begin_run(spec, earlier.run.folder)
-        return earlier.run.folder
-    folder = make_run_folder(RUNS, spec.name)
-    begin_run(spec, folder)
+        folder = earlier.run.folder
+    else:
+        folder = make_run_folder(RUNS, spec.name)
+    write_run(replace(begin_run(spec, folder), storage=shown(arguments.storage or "")))
     return folder
 
 
 def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | None) -> int:
     """What would be run, and how far the study is when there is one."""
-    environment = {
-        name: SECRET.sub("***", value) for name, value in _environment(arguments).items()
-    }
+    environment = {name: shown(value) for name, value in _environment(arguments).items()}
     plan = runner_for(arguments, sys.stderr, environment).plan(tuning.study_job())
     if arguments.output == "json":
         say_json(

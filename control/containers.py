@@ -61,6 +61,11 @@ class Containers:
         self._present.append(name)
         return self._clients[name]
 
+    @property
+    def client_pids(self) -> list[int]:
+        """Of those that were started: they end when their containers do."""
+        return [client.pid for client in self._clients.values()]
+
     def poll(self) -> int | None:
         """The exit code, once all have ended: the first failed one's, or 0."""
         for name in self._running():

@@ -15,6 +15,7 @@ from contract.job import JobResult
 from contract.opt_ml import OptMl
 from control.child import Ending
 from control.job_spec import JobSpec
+from control.orphan import Process
 from control.rule_text import summary_of
 from control.rule_watch import Verdict
 from control.runs import LOG_NAME, RUN_NAME, Run, make_run_folder, read_run, write_run
@@ -88,8 +89,10 @@ def begin_run(spec: JobSpec, folder: Path) -> Run:
         started_at=earlier.started_at if earlier else now,
         seconds=earlier.seconds if earlier else 0.0,
         pid=os.getpid(),
+        born=Process.of(os.getpid()).born,
         hyperparameters=spec.hyperparameters,
         channels={name: str(path) for name, path in spec.channels.items()},
+        storage=earlier.storage if earlier else "",
     )
     write_run(run)
     return run

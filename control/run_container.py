@@ -30,7 +30,7 @@ from control.leash import leashed
 from control.outcome import Outcome, carry_out, channel_folders
 from control.rule_watch import DEBUGGER, RuleWatch
 from control.runner import Plan, debug_plan
-from control.runs import LOG_NAME, RUNS
+from control.runs import LOG_NAME, RUNS, note_job
 from control.staging import folders_of, staged
 from control.terminal import complain
 from control.transcript import Transcript
@@ -162,6 +162,7 @@ class ContainerRunner:
                 client = containers.start(
                     f"{network}-{host}", leashed(command), subprocess.PIPE, extra=self.environment
                 )
+                note_job(folder, containers.client_pids)
                 self._copy(client, log, host)
             watch = Watch(
                 signals=signals,

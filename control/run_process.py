@@ -16,7 +16,7 @@ from control.leash import leashed
 from control.outcome import Outcome, carry_out, channel_folders
 from control.rule_watch import DEBUGGER, RuleWatch
 from control.runner import Plan, debug_plan
-from control.runs import LOG_NAME, RUNS
+from control.runs import LOG_NAME, RUNS, note_job
 from control.staging import folders_of, staged
 from control.transcript import Transcript
 
@@ -89,6 +89,7 @@ class ProcessRunner:
                 stdout=subprocess.PIPE,
                 stderr=None if bar else subprocess.PIPE,
             )
+            note_job(folder, [child.pid])
             if child.stdout:
                 log.copy(child.stdout, self.echo)
             if child.stderr:

@@ -5,18 +5,20 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.errors import SpecError, UsageError
+from contract.errors import HostError, SpecError, UsageError
 from contract.files import cannot_write, read_json, write_json
 from contract.opt_ml import OptMl
+from control.orphan import STOPPING, Process, fate_of
 
 RUNS = Path("runs")
 RUN_NAME = "run.json"
 LOG_NAME = "train.log"
 REPORT_NAME = "report.html"
+UNDER_WAY = ("InProgress", STOPPING)
 NUMBERED = re.compile(r"(\d{4,})-(.+)")
 
 
@@ -25,13 +27,16 @@ class Run:
     """One run folder, as its run.json tells. Statuses are SageMaker's words."""
 
     name: str  # the job's
-    status: str = "InProgress"  # then Completed, Failed or Stopped
+    status: str = "InProgress"  # then Completed, Failed or Stopped; see also `read_run`
     folder: Path
     started_at: str = ""  # ISO 8601, UTC
     seconds: float = 0.0
     pid: int = 0  # of the `kennel run` that looks after it
+    born: int = 0  # when that process began, see `Process`
+    jobs: Sequence[Sequence[int]] = field(default_factory=list)  # what it started, each a Process
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, str] = field(default_factory=dict)
+    storage: str = ""  # of a study: the database that it shares, without its password
     metrics: Mapping[str, float] = field(default_factory=dict)  # the last value of each
     failure_reason: str | None = None
     rules: Sequence[Mapping[str, Any]] = field(
@@ -93,19 +98,36 @@ def write_run(run: Run) -> None:
     write_json(run.folder / RUN_NAME, run.to_json())
 
 
-def read_run(folder: Path) -> Run:
-    """Read run.json. A run whose process is gone without a word counts as Failed, except in AWS,
-    where the job goes on.
-    """
+def note_job(folder: Path, pids: Sequence[int]) -> None:
+    """Write down which processes a run's job has: they may outlive us."""
+    with contextlib.suppress(HostError):  # a full disk is the job's to tell
+        write_run(replace(stored_run(folder), jobs=[list(Process.of(pid)) for pid in pids]))
+
+
+def stored_run(folder: Path) -> Run:
+    """What run.json says. Raises SpecError: it is not one that we know."""
     data = read_json(folder / RUN_NAME, SpecError)
     try:
-        run = Run(**{**data, "folder": folder})
+        return Run(**{**data, "folder": folder})
     except TypeError as error:
         raise SpecError(f"{folder / RUN_NAME} is not one we know: {error}") from error
-    if run.status == "InProgress" and not run.aws and not _is_alive(run.pid):
-        reason = "kennel run ended without writing a result"
-        return Run(**{**data, "folder": folder, "status": "Failed", "failure_reason": reason})
-    return run
+
+
+def read_run(folder: Path) -> Run:
+    """The run as it is now. One whose process is gone without a word is what its job made of it,
+    Stopping while that is still there; except in AWS, where the job goes on.
+    """
+    run = stored_run(folder)
+    if run.status != "InProgress" or run.aws or Process(run.pid, run.born).is_alive:
+        return run
+    status, reason = fate_of(folder, run.pid, [Process(*one) for one in run.jobs])
+    return replace(run, status=status, failure_reason=reason)
+
+
+def settle_run(run: Run) -> None:
+    """Have run.json say what `read_run` found, once that is for good. Raises HostError."""
+    if run.status not in UNDER_WAY and run != stored_run(run.folder):
+        write_run(run)
 
 
 def list_runs(runs: Path) -> list[Run]:
@@ -151,19 +173,3 @@ def _numbered(path: Path) -> re.Match[str] | None:
 def _number(path: Path) -> int:
     match = _numbered(path)
     return int(match[1]) if match else 0
-
-
-def _is_alive(pid: int) -> bool:
-    """True when a process has this number; a stranger with a reused number counts too.
-
-    Ours does not: in a container that was started again the numbers begin anew.
-    """
-    if pid <= 0 or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,5 +1,6 @@
 """The pictures of a study: whether those in its channels are still the ones that it is about."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from contract.channel_digests import digests_of
@@ -28,6 +29,19 @@ def check_pictures(found: StudyRun, tuning: Tuning) -> None:
             "study began, and its trials would no longer compare: bring the old ones back, or "
             "start anew with --name NAME"
         )
+
+
+def check_parents(parents: Sequence[StudyRun], tuning: Tuning) -> None:
+    """Raises UsageError: a parent learnt from pictures that have changed, and must be equal."""
+    warm_start = tuning.spec.warm_start
+    if warm_start is None or warm_start.type == "TransferLearning":
+        return
+    for parent in parents:
+        if changed := changed_channels(parent, tuning):
+            raise UsageError(
+                f"warm_start.parents: {parent.run.folder} learnt from other pictures of "
+                f'{" and ".join(changed)}, which have changed since: take type "TransferLearning"'
+            )
 
 
 def changed_note(found: StudyRun, tuning: Tuning) -> str | None:

@@ -1,17 +1,23 @@
 """Studies among the runs: which run holds which study, and how far it is."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from contract.errors import JobError, SpecError, UsageError
 from contract.opt_ml import OptMl
 from contract.ranges import text_for
 from contract.study import PARENTS_NAME, STUDY_NAME, Study, Trial, read_study, write_study
 from contract.tuning import OBJECTIVE_NAME, TUNING_KEY, TuningSpec
-from control.runs import Run, find_run, list_runs, write_run
+from control.child import POLL_SECONDS
+from control.orphan import STOPPING
+from control.runs import NUMBERED, Run, find_run, list_runs, read_run, stored_run, write_run
+from control.terminal import say
 from control.tuning_file import Tuning
 
+ORPHAN_SECONDS = 60.0  # for a job without its kennel to save what it has; a bundle takes longest
 NEWEST_BEST = "best"  # for --from: the newest finished study
 
 
@@ -81,6 +87,18 @@ def same_study(runs: Path, tuning: Tuning, kind: str = "") -> StudyRun | None:
     return None
 
 
+def ended_without_parents(runs: Path, tuning: Tuning) -> StudyRun | None:
+    """The finished run of this study whose parents are not there any more, known by their names."""
+    wanted = tuning.spec.warm_start.parents if tuning.spec.warm_start else ()
+    for run in reversed(list_runs(runs)):
+        theirs = _parents_of(run) if run.name == tuning.spec.name else ()
+        if len(theirs) == len(wanted) and all(map(_may_be_called, theirs, wanted)):
+            found = same_study(runs, tuning.with_parents(theirs))
+            if found and is_finished(found, tuning.spec):
+                return found
+    return None
+
+
 def is_finished(found: StudyRun, wanted: TuningSpec) -> bool:
     """Whether nothing is left to do: it has ended with its bundle, and no budget was raised."""
     study = found.study
@@ -97,12 +115,34 @@ def is_finished(found: StudyRun, wanted: TuningSpec) -> bool:
     return unchanged or study.num_finished >= wanted.num_jobs
 
 
+def await_orphan(
+    found: StudyRun, echo: TextIO, patience_seconds: float = ORPHAN_SECONDS
+) -> StudyRun:
+    """The study as it is when the job of a `kennel tune` that was killed has ended.
+
+    Raises UsageError: it does not end.
+    """
+    deadline = time.monotonic() + patience_seconds
+    run = found.run
+    if run.status == STOPPING:
+        say(f"waiting: {run.failure_reason}", to=echo)
+    while run.status == STOPPING:
+        if time.monotonic() >= deadline:
+            raise UsageError(
+                f"{run.folder}: {run.failure_reason}: wait for its end, or stop that process; "
+                "then the same command goes on"
+            )
+        time.sleep(POLL_SECONDS)
+        run = read_run(run.folder)
+    return study_of(run)
+
+
 def note_end(found: StudyRun) -> StudyRun:
     """Write down that a finished study's run is Completed: its `kennel tune` may have been killed
     before the last trial's end.
     """
     run = replace(found.run, status="Completed", failure_reason=None)
-    if run != found.run:
+    if run != stored_run(run.folder):
         OptMl(run.folder).failure_file.unlink(missing_ok=True)
         write_run(run)
     return replace(found, run=run)
@@ -174,6 +214,22 @@ def _readable(run: Run) -> StudyRun | None:
         return study_of(run)
     except SpecError:
         return None
+
+
+def _parents_of(run: Run) -> tuple[str, ...]:
+    """Folder names."""
+    try:
+        warm_start = StudyRun(run=run, study=None).spec().warm_start if is_study(run) else None
+    except JobError:  # of another version
+        return ()
+    return warm_start.parents if warm_start else ()
+
+
+def _may_be_called(folder: str, which: str) -> bool:
+    """Whether `find_run` would have found this folder by that word."""
+    match = NUMBERED.fullmatch(folder)
+    numbered = (match[2] == which or match[1].lstrip("0") == which.lstrip("0")) if match else False
+    return numbered or Path(which).name == folder
 
 
 def _fingerprint(found: StudyRun) -> str:

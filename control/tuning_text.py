@@ -174,7 +174,7 @@ def _criteria(spec: TuningSpec) -> list[str]:
         sign = ">=" if spec.objective.maximize else "<="
         words.append(f"{spec.objective.metric} {sign} {wanted.target_objective:g}")
     if wanted.not_improving is not None:
-        words.append(f"{wanted.not_improving} trials in a row are no better")
+        words.append(f"{wanted.not_improving} trials in a row bring no gain of 1%")
     if wanted.on_convergence:
         words.append("nothing more is to be gained")
     return words

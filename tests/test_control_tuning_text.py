@@ -74,7 +74,7 @@ def test_a_study_that_never_began_says_why(tmp_path):
             "epochs of each   1 to 9",
         ),
         ({"target_objective": 0.5}, "completes when   test:loss <= 0.5"),
-        ({"not_improving": 4}, "completes when   4 trials in a row are no better"),
+        ({"not_improving": 4}, "completes when   4 trials in a row bring no gain of 1%"),
         ({"warm_start": {"parents": ["a", "b"]}}, "warm start       from a, b (Identical"),
     ],
 )

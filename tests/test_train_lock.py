@@ -56,6 +56,17 @@ def test_another_name_or_size_is_another_digest(pictures, tmp_path):
     assert len(set(found)) == 3
 
 
+def test_a_channel_that_is_one_file_is_that_file_in_a_folder_of_its_own(tmp_path):
+    found = []
+    for text in ("a", "a longer one"):
+        path = tmp_path / f"{len(text)}" / "pictures.zip"
+        path.parent.mkdir()
+        path.write_text(text)
+        found.append(digests_of(channels(path)))
+        assert digests_of(channels(path.parent)) == found[-1]
+    assert found[0] != found[1]
+
+
 def test_a_channel_of_which_each_host_has_a_part_is_not_compared(tmp_path):
     part = Channel(name="train", path=tmp_path, distribution="ShardedByS3Key")
     assert digests_of({"train": part, "pretrained": part}) == {"train": "in parts"}

@@ -60,6 +60,24 @@ def test_any_study_has_a_page(odd):
     assert "nan" not in text.lower().split("base64")[0]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_objective": 0.5}, ("done at", "0.5")),
+        ({"not_improving": 4}, ("done after", "4 trials without a gain of 1%")),
+        ({"on_convergence": True}, ("done when", "converged")),
+        (
+            {"strategy": "Hyperband", "objective": "validation:loss", "max_resource": 9},
+            ("epochs", "1 to 9"),
+        ),
+    ],
+)
+def test_the_page_says_all_that_was_asked_for(changes, words):
+    text = build_study_page(study(2.0, 1.9, spec=spec(**changes)))
+    rows = text.partition("Study and ranges")[2]
+    assert all(word in rows for word in words)
+
+
 def test_trials_in_progress_and_without_values_are_drawn_around():
     trials = (*study(2.0, 1.9).trials, Trial(number=3, status="InProgress", hyperparameters={}))
     text = build_study_page(study(trials=trials, best=2, status="InProgress"))

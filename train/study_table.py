@@ -54,7 +54,11 @@ def spec_tables(study: Study) -> str:
     if spec.completion.target_objective is not None:
         asked["done at"] = f"{spec.completion.target_objective:g}"
     if spec.completion.not_improving is not None:
-        asked["done after"] = f"{spec.completion.not_improving} trials without a better one"
+        asked["done after"] = f"{spec.completion.not_improving} trials without a gain of 1%"
+    if spec.completion.on_convergence:
+        asked["done when"] = "converged"
+    if spec.hyperband is not None:
+        asked["epochs"] = f"{spec.hyperband.min_resource} to {spec.hyperband.max_resource}"
     if spec.warm_start is not None:
         parents = ", ".join(spec.warm_start.parents)
         asked["warm start"] = f"{study.warm_trials:,} trials of {parents}"

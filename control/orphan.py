@@ -1,0 +1,94 @@
+"""Orphan: what became of a run whose `kennel` is gone without a word, by what its job left."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from contract.errors import SpecError
+from contract.manifest import MANIFEST_NAME
+from contract.opt_ml import OptMl
+from contract.study import STUDY_NAME, Study, read_study
+
+STOPPING = "Stopping"  # SageMaker's word: the job is still there, and has been told to end
+
+
+def fate_of(folder: Path, kennel: int, jobs: Iterable["Process"]) -> tuple[str, str | None]:
+    """The run's status and why it is this one. `jobs` are the processes that `kennel` started."""
+    gone = f"kennel (process {kennel}) ended without writing a result"
+    if alive := next((one for one in jobs if one.is_alive), None):
+        return STOPPING, f"{gone}; its job (process {alive.pid}) saves what it has and ends"
+    paths = OptMl(folder)
+    if study := _study_in(paths):
+        return _fate_of_study(study, gone)
+    if reason := _failure_in(paths):
+        return "Failed", reason
+    if (paths.model_dir / MANIFEST_NAME).is_file():
+        return "Stopped", f"{gone}; its job saved a model and ended"
+    return "Failed", f"{gone}, and so did its job"
+
+
+class Process(NamedTuple):
+    """One of this machine's. Numbers are used again, sooner or later."""
+
+    pid: int
+    born: int = 0  # by the kernel's clock; 0: not known
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        """Of one that is there."""
+        return cls(pid, _look(pid)[1])
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is still there: not one that took its number, nor what waits to be buried,
+        which in a container may never happen.
+
+        Ours does not count: in a container that was started again the numbers begin anew.
+        """
+        if self.pid <= 0 or self.pid == os.getpid():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # somebody else's
+        state, born = _look(self.pid)
+        is_same = 0 in (self.born, born) or self.born == born
+        return is_same and state not in ("Z", "X")
+
+
+def _look(pid: int) -> tuple[str, int]:
+    """Its state, and when it began in ticks of the kernel's clock; empty and 0 without Linux."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "", 0
+    # Source: proc(5); the name in brackets may hold anything.
+    words = told.rpartition(")")[2].split()
+    return words[0], int(words[19])
+
+
+def _fate_of_study(study: Study, gone: str) -> tuple[str, str | None]:
+    if study.status == "Completed":
+        return study.status, None
+    if study.status == "InProgress":
+        return "Failed", f"{gone}, and so did its study; the same command continues it"
+    return study.status, f"{gone}; its study ended: {study.reason or 'it gave no reason'}"
+
+
+def _study_in(paths: OptMl) -> Study | None:
+    path = paths.output_data_dir / STUDY_NAME
+    try:
+        return read_study(path) if path.is_file() else None
+    except SpecError:  # of another version
+        return None
+
+
+def _failure_in(paths: OptMl) -> str:
+    try:
+        text = paths.failure_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return " ".join(text.split())
