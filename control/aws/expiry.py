@@ -6,6 +6,7 @@ guide, universal targets, one-time schedules, deletion after completion.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ TARGETS: dict[Kind, tuple[str, str]] = {
     "function": ("lambda:deleteFunction", "FunctionName"),
     "alarms": ("cloudwatch:deleteAlarms", "AlarmNames"),
 }
+MAKING = "CreateSchedule"
 OUR_SCHEDULES = "kennel-"  # names begin so
 LONGEST_NAME = 64  # Source: EventBridge Scheduler API reference, CreateSchedule
 
@@ -50,13 +52,11 @@ def expiry_call(
     """
     once = f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
     like = {"ScheduleExpression": once, "Target": {"RoleArn": role_arn}}
-    return schedule_of(kind, name, like, alarms, "CreateSchedule")
+    return schedule_of(kind, name, like, alarms)
 
 
-def schedule_of(
-    kind: Kind, name: str, like: Mapping[str, Any], alarms: Sequence[str], operation: str
-) -> Call:
-    """The request that makes or moves one: when another one acts, and as whom.
+def schedule_of(kind: Kind, name: str, like: Mapping[str, Any], alarms: Sequence[str]) -> Call:
+    """The request that makes one: for when another one acts, and as whom.
 
     Args:
         like: that other one, as GetSchedule answers.
@@ -67,7 +67,7 @@ def schedule_of(
     partition = role_arn.split(":")[1]
     return Call(
         service="scheduler",
-        operation=operation,
+        operation=MAKING,
         parameters={
             "Name": schedule_name(kind, name),
             "Description": f"kennel: deletes {what}",
@@ -111,9 +111,13 @@ def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletio
     if account.find(looked, doing) is None:
         account.send(call, doing)
         return True
-    moved = Call(service=call.service, operation="UpdateSchedule", parameters=call.parameters)
-    account.send(moved, doing)
+    account.send(moved(call), doing)
     return False
+
+
+def moved(call: Call) -> Call:
+    """The same for a schedule that is there: one that makes it moves it, any other call stays."""
+    return replace(call, operation="UpdateSchedule") if call.operation == MAKING else call
 
 
 def is_end_of_expiry(call: Call) -> bool:

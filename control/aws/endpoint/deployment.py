@@ -19,7 +19,7 @@ from control.aws.endpoint.options import (
 )
 from control.aws.endpoint.place import EndpointPlace, endpoint_place_in
 from control.aws.endpoint.transform_spec import TransformSpec, transform_in
-from control.aws.endpoint.update_policy import FEWEST, UpdatePolicy, update_policy_in
+from control.aws.endpoint.update_policy import UpdatePolicy, update_policy_in
 from control.aws.endpoint.variant import Variant, bundle_in, variants_in
 from control.aws.machines import check_type
 from control.aws.scaling.policy import ScalingSpec, scaling_in
@@ -190,26 +190,11 @@ def _check(spec: DeploymentSpec, data: Mapping[str, Any]) -> None:
     if spec.update.strategy == "rolling" and len(spec.variants) > 1:
         raise SpecError(f"{path}: update.strategy: rolling works with one variant only")
     for variant in spec.variants:
-        _check_part(spec, variant)
         check_host(path, variant.instance_type, spec.place)
         check_type(
             f"{path}: aws.instance_type",
             variant.instance_type,
             "transform" if spec.kind == "batch" else "hosting",
-        )
-
-
-def _check_part(spec: DeploymentSpec, variant: Variant) -> None:
-    """Raises SpecError: an update begins with a part of the machines, and there is one alone.
-
-    What scaling may add is looked at when it is updated.
-    """
-    most = max(variant.instance_count, spec.scaling.maximum if spec.scaling else 0)
-    if not spec.update.takes(most):
-        raise SpecError(
-            f"{spec.path}: update.strategy: {spec.update.strategy} begins with half of the "
-            f"machines at most, and variant {variant.name} has {most}: give instance_count = "
-            f'{FEWEST} or more, or take "all-at-once", which alarms take back, too'
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.call import Call
 from control.aws.endpoint.artifact import Artifact, artifact_of
@@ -27,8 +28,9 @@ from control.aws.endpoint.traffic import (
     auto_alarm_names,
     deployment_config,
 )
+from control.aws.endpoint.update_policy import FEWEST
 from control.aws.endpoint.variant import Variant
-from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call
+from control.aws.expiry import Kind, end_expiry_call, expires_at, expiry_call, moved
 from control.aws.money import Cost, instances
 from control.aws.names import check_image_region
 from control.aws.rates import serverless_per_hour
@@ -68,27 +70,30 @@ class EndpointPlan:
     def calls(self, *, is_update: bool = False) -> list[Call]:
         """What --show prints: for an endpoint that is new, or for one that exists.
 
-        What takes something off an endpoint is sent only where it is there, and a variant that is
-        scaled for the first time is registered with tags.
+        What takes something off an endpoint is sent only where it is there; a variant that is
+        scaled for the first time is registered with tags, and a schedule that is not there is made.
         """
-        return [
+        parts = [
             *(artifact.call for artifact in self.artifacts),
             *(one.call for one in self.publications),
             *self.models,
             self.config,
             *self.alarms,
-            *self.endings,
-            self.update if is_update else self.create,
-            *(_of_scaled(self.scaling) if is_update else self.scaling),
-            *(_dropped(self.spec) if is_update else ()),
         ]
+        if not is_update:
+            return [*parts, *self.endings, self.create, *self.scaling]
+        endings = map(moved, self.endings)
+        dropped, scaling = _dropped(self.spec), _of_scaled(self.scaling)
+        return [*parts, self.update, *endings, *dropped, *scaling]
 
 
 def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     """Everything that is asked for. Local bundles are read; AWS is asked for short names only.
 
-    Raises UsageError, BundleError: a bundle is missing or damaged. HostError, AwsError.
+    Raises UsageError, BundleError: a bundle is missing or damaged. SpecError: no update could go
+    as the file says. HostError, AwsError.
     """
+    _check_parts(spec)
     artifacts, data = _data_of(spec)
     resolved = Resolved(
         role=account.role_arn(spec.place.role),
@@ -114,6 +119,21 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
         update=update_call(spec, name, deployment_config(spec)),
         scaling=tuple(scaling),
     )
+
+
+def _check_parts(spec: DeploymentSpec) -> None:
+    """Raises SpecError: an update begins with a part of the machines, and there is one alone.
+
+    What scaling may add is looked at when it is updated.
+    """
+    for one in () if spec.serverless else spec.variants:
+        most = max(one.instance_count, spec.scaling.maximum if spec.scaling else 0)
+        if not spec.update.takes(most):
+            raise SpecError(
+                f"{spec.path}: update.strategy: {spec.update.strategy} begins with half of the "
+                f"machines at most, and variant {one.name} has {most}: give instance_count = "
+                f'{FEWEST} or more, or take "all-at-once", which alarms take back, too'
+            )
 
 
 def check_regions(plan: EndpointPlan, account: Account) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from control.aws.access.ending import DENIED, allowing, may_end, role_of
 from control.aws.account import Account
 from control.aws.call import Call
-from control.aws.expiry import end_expiry_call, find_expiry_call, is_end_of_expiry, schedule_of
+from control.aws.expiry import (
+    end_expiry_call,
+    find_expiry_call,
+    is_end_of_expiry,
+    moved,
+    schedule_of,
+)
 from control.aws.scaling.requests import alarm_name
 from control.aws_client import AwsError
 
@@ -52,8 +58,8 @@ def _calls(
         return
     like = account.find(find_expiry_call("endpoint", endpoint), doing) or alarms
     if like:
-        operation = "UpdateSchedule" if alarms else "CreateSchedule"
-        yield schedule_of("alarms", endpoint, like, after, operation)
+        call = schedule_of("alarms", endpoint, like, after)
+        yield moved(call) if alarms else call
 
 
 def _names(schedule: Mapping[str, Any] | None) -> Sequence[str]:
