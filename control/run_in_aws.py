@@ -15,7 +15,7 @@ from control.aws.ec2.instance_request import without_script
 from control.aws.ec2.run_ec2 import EC2_INSTANCE, Ec2Runner
 from control.aws.job.ending import bill_line
 from control.aws.job.run_sagemaker import TRAINING_JOB, SageMakerRunner
-from control.aws.job.starting import Asked
+from control.aws.job.starting import Asked, check_started
 from control.aws.money import Cost, agree
 from control.aws.tuning.run_tuning import TUNING_JOB
 from control.aws_place import AwsPlace
@@ -164,8 +164,9 @@ def attach(which: str, echo: TextIO) -> JobResult:
 def stop(which: str, echo: TextIO) -> Run:
     """Ask AWS to stop a run's job, and say so. Raises UsageError, AwsError."""
     run = _to_stop(which)
-    again = f"`kennel run --attach {run.folder}`"
-    if _runner_of(run, echo).stop(run):
+    runner, again = _runner_of(run, echo), f"`kennel run --attach {run.folder}`"
+    check_started(run)
+    if runner.stop(run):
         say(f"stop:    asked for; {again} waits for its end", to=echo)
     else:
         say(f"stop:    it has ended already; {again} fetches what it left", to=echo)
@@ -178,13 +179,17 @@ def show_attach(which: str) -> None:
     if run is None:
         show_asked(SageMakerRunner().asks(which))
     else:
-        show_asked(_runner_of(run, sys.stdout).asks(run))
+        runner = _runner_of(run, sys.stdout)
+        check_started(run)
+        show_asked(runner.asks(run))
 
 
 def show_stop(which: str) -> None:
     """What `stop` would send. Sends nothing. Raises UsageError."""
     run = _to_stop(which)
-    show_asked(_runner_of(run, sys.stdout).stopping(run))
+    runner = _runner_of(run, sys.stdout)
+    check_started(run)
+    show_asked(runner.stopping(run))
 
 
 def show_asked(asked: Asked) -> None:

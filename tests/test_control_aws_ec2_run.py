@@ -262,11 +262,14 @@ def test_the_debugger_stays_in_sagemaker(aws_here, here, capsys):
     assert "on an instance the job goes without" in capsys.readouterr().out
 
 
-def test_a_job_that_was_never_started_is_not_waited_for(aws_here, here, capsys):
+@pytest.mark.parametrize(
+    "words", ["--attach dogs", "--stop 1", "--attach 1 --show", "--stop dogs --show"]
+)
+def test_a_job_that_was_never_started_is_not_waited_for(aws_here, here, capsys, words):
     aws_here.fail("RunInstances", "Unsupported", "no such type here")
     assert main(["run", str(job_file(here)), *RUN]) == 1
     capsys.readouterr()
-    assert main(["run", "--attach", "dogs"]) == 2
+    assert main(["run", *words.split()]) == 2
     said = capsys.readouterr().err
     assert "runs/0001-dogs was never started: " in said
     assert "no such type here" in said
