@@ -36,6 +36,9 @@ def deploy_model(arguments: argparse.Namespace) -> int:
     work = _work(account, spec, arguments, echo)
     if arguments.show:
         say_json(calls_json(_shown(work, arguments)))
+        if not (arguments.update or arguments.roll_back):
+            said = f"for an endpoint that is new: with --update it is shown how {spec.name} changes"
+            say(f"note:    {said}", to=sys.stderr)
         return 0
     try:
         if arguments.roll_back:

@@ -30,6 +30,10 @@ from control.parser import Command
 from control.terminal import complain, say, say_json
 
 INTERRUPTED = 130  # as the command line has it
+FIRST = (
+    "for a function that is new: of one that is there what differs is changed, and what is not "
+    "asked for again is taken off"
+)
 LIVE = (
     f"GetFunction and GetAlias look first; where there is an alias {ALIAS}, as with provisioned "
     f"concurrency, Qualifier = {ALIAS} goes along"
@@ -51,6 +55,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
     if arguments.show:
         region = account.region if spec.makes_role else ""
         say_json(calls_json(first_calls(spec, role_arn, region, expiry_arn)))
+        say(f"note:    {FIRST}", to=sys.stderr)
         return 0
     deployment = Deployment(
         account=account,

@@ -76,7 +76,9 @@ def test_the_schedule_stands_before_the_endpoint(aws_here, tmp_path):
 def test_what_is_shown_is_what_is_sent(aws_here, tmp_path):
     put_bucket(aws_here)
     path = write_deployment(tmp_path, '[update]\nalarms = "auto"')
-    shown = json.loads(typed("deploy", path, "--show").stdout)
+    asked = typed("deploy", path, "--show")
+    shown = json.loads(asked.stdout)
+    assert "new: with --update it is shown how dogs changes" in asked.stderr
     aws_here.forget()
     assert deploy(path).returncode == 0
     for one in shown:

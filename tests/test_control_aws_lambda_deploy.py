@@ -43,6 +43,7 @@ def test_what_is_shown_needs_no_account_and_is_what_is_sent(account):
         check=True,
     )
     calls = json.loads(shown.stdout)
+    assert "for a function that is new" in shown.stderr
     assert not account.seen
     calls[0]["parameters"]["Code"] = {"ZipFile": "(the archive)"}
     check_plan("lambda_deploy", calls)
