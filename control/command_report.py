@@ -37,7 +37,8 @@ def show_report(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    lines = [f"run {run.folder.name}: {run.status} after {duration(run.seconds)}"]
+    after = f" after {duration(run.seconds)}" if run.seconds else ""
+    lines = [f"run {run.folder.name}: {run.status}{after}"]
     if run.failure_reason:
         lines.append(f"reason:  {run.failure_reason}")
     lines += metric_lines(run.metrics)

@@ -1,31 +1,46 @@
 """Orphan: what became of a run whose `kennel` is gone without a word, by what its job left."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.errors import SpecError
-from contract.manifest import MANIFEST_NAME
+from contract.errors import BundleError, SpecError
+from contract.manifest import read_manifest
 from contract.opt_ml import OptMl
 from contract.study import STUDY_NAME, Study, read_study
 
 STOPPING = "Stopping"  # SageMaker's word: the job is still there, and has been told to end
 
 
-def fate_of(folder: Path, kennel: int, jobs: Iterable["Process"]) -> tuple[str, str | None]:
-    """The run's status and why it is this one. `jobs` are the processes that `kennel` started."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a run."""
+
+    status: str
+    failure_reason: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0  # 0: nobody counted them
+
+
+def fate_of(folder: Path, kennel: int, jobs: Iterable["Process"]) -> Fate:
+    """`jobs` are the processes that `kennel` started."""
     gone = f"kennel (process {kennel}) ended without writing a result"
     if alive := next((one for one in jobs if one.is_alive), None):
-        return STOPPING, f"{gone}; its job (process {alive.pid}) saves what it has and ends"
+        reason = f"{gone}; its job (process {alive.pid}) saves what it has and ends"
+        return Fate(status=STOPPING, failure_reason=reason)
     paths = OptMl(folder)
     if study := _study_in(paths):
         return _fate_of_study(study, gone)
     if reason := _failure_in(paths):
-        return "Failed", reason
-    if (paths.model_dir / MANIFEST_NAME).is_file():
-        return "Stopped", f"{gone}; its job saved a model and ended"
-    return "Failed", f"{gone}, and so did its job"
+        return Fate(status="Failed", failure_reason=reason)
+    with contextlib.suppress(BundleError):
+        metrics = read_manifest(paths.model_dir).metrics
+        reason = f"{gone}; its job saved a model and ended"
+        return Fate(status="Stopped", failure_reason=reason, metrics=metrics)
+    return Fate(status="Failed", failure_reason=f"{gone}, and so did its job")
 
 
 class Process(NamedTuple):
@@ -70,12 +85,17 @@ def _look(pid: int) -> tuple[str, int]:
     return words[0], int(words[19])
 
 
-def _fate_of_study(study: Study, gone: str) -> tuple[str, str | None]:
-    if study.status == "Completed":
-        return study.status, None
-    if study.status == "InProgress":
-        return "Failed", f"{gone}, and so did its study; the same command continues it"
-    return study.status, f"{gone}; its study ended: {study.reason or 'it gave no reason'}"
+def _fate_of_study(study: Study, gone: str) -> Fate:
+    status, best = str(study.status), study.best_trial
+    reason: str | None = f"{gone}; its study ended: {study.reason or 'it gave no reason'}"
+    if status == "Completed":
+        reason = None
+    elif status == "InProgress":
+        status, reason = "Failed", f"{gone}, and so did its study; the same command continues it"
+    metrics = best.metrics if best else {}
+    return Fate(
+        status=status, failure_reason=reason, metrics=metrics, seconds=round(study.seconds, 1)
+    )
 
 
 def _study_in(paths: OptMl) -> Study | None:

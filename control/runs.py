@@ -120,8 +120,14 @@ def read_run(folder: Path) -> Run:
     run = stored_run(folder)
     if run.status != "InProgress" or run.aws or Process(run.pid, run.born).is_alive:
         return run
-    status, reason = fate_of(folder, run.pid, [Process(*one) for one in run.jobs])
-    return replace(run, status=status, failure_reason=reason)
+    fate = fate_of(folder, run.pid, [Process(*one) for one in run.jobs])
+    return replace(
+        run,
+        status=fate.status,
+        failure_reason=fate.failure_reason,
+        metrics=fate.metrics,
+        seconds=fate.seconds or run.seconds,
+    )
 
 
 def settle_run(run: Run) -> None:

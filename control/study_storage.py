@@ -35,7 +35,8 @@ def check_storage(found: StudyRun, tuning: Tuning, url: str | None) -> None:
         return
     state = "has ended" if has_ended else "was begun"
     where = f"in {theirs}" if theirs else f"in a file of its own, checkpoints/{STORAGE_NAME}"
-    again = f"give --storage {theirs}" if theirs else "leave --storage out"
+    is_left_out = has_ended or not theirs
+    again = "leave --storage out" if is_left_out else f"give --storage {theirs}"
     raise UsageError(
         f"{found.run.folder} is this study and {state} {where}: "
         f"{again}{' to see it' if has_ended else ' to go on'}, or begin another one with --name"

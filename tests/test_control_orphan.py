@@ -35,13 +35,20 @@ base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
 def end(*_):
     while not (base / "go").exists():
         time.sleep(0.02)
-    {leave}
+    LEAVE
     os._exit(0)
 signal.signal(signal.SIGTERM, end)
 (base / "ready").touch()
 time.sleep(60)
 """
-MODEL = '(base / "model").mkdir(exist_ok=True); (base / "model" / "bundle.json").touch()'
+MODEL = """
+    from contract.files import write_json
+    from contract.manifest import Manifest, Preprocess, Probe
+    manifest = Manifest(arch="resnet18", labels=("a", "b"), metrics={"test:accuracy": 0.25},
+        preprocess=Preprocess(resize_px=8, crop_px=8), probe=Probe(probabilities=(0.5, 0.5)),
+        files={})
+    write_json(base / "model" / "bundle.json", manifest.to_json())
+"""
 FAILURE = '(base / "output" / "failure").write_text("the disk\\nis full")'
 
 
@@ -90,7 +97,7 @@ def test_a_job_without_its_kennel_is_stopping_then_what_it_left(
     folder = here / "runs" / "0001-dogs"
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, JOB.format(leave=leave)],
+        [sys.executable, "-c", OWNER, JOB.replace("LEAVE", leave)],
         env={**os.environ, "PYTHONPATH": path},
     ) as owner:
         await_true((folder / "ready").exists)
@@ -102,6 +109,7 @@ def test_a_job_without_its_kennel_is_stopping_then_what_it_left(
     await_true(lambda: read_run(folder).status != "Stopping")
     assert listed(capsys) == status
     assert reason in read_run(folder).failure_reason
+    assert read_run(folder).metrics == ({"test:accuracy": 0.25} if leave == MODEL else {})
 
 
 def dead_pid():
@@ -125,8 +133,9 @@ def test_a_study_without_its_kennel_is_what_it_says_itself(here, capsys, of_stud
     study = three_trials(spec_of(), **of_study)
     folder = write_study_run(here / "runs", study, status="InProgress", pid=dead_pid())
     assert listed(capsys) == status
-    told = read_run(folder).failure_reason
-    assert told is None if reason is None else reason in told
+    run = read_run(folder)
+    assert run.failure_reason is None if reason is None else reason in run.failure_reason
+    assert (run.metrics, run.seconds) == (study.best_trial.metrics, 65.0)
 
 
 def leave_orphan(here, job, **of_study):

@@ -56,8 +56,12 @@ def test_what_is_no_url_is_refused_also_of_a_study_that_has_ended(here, capsys, 
     ("storage", "words", "says"),
     [
         (None, ["--storage", "sqlite:///a.db"], "in a file of its own, checkpoints/study.db"),
-        (URL, ["--storage", "postgresql://me@host/others"], f"in {URL}: give --storage {URL} to"),
-        (URL, ["--storage", "mysql://host/studies"], f"in {URL}: give --storage {URL} to see it"),
+        (
+            URL,
+            ["--storage", "postgresql://me@host/others"],
+            f"in {URL}: leave --storage out to see",
+        ),
+        (URL, ["--storage", "mysql://host/studies"], f"in {URL}: leave --storage out to see"),
     ],
 )
 def test_a_study_that_has_ended_is_not_in_another_storage(here, capsys, storage, words, says):
