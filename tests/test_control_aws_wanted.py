@@ -1,5 +1,6 @@
 """What `kennel doctor FILE` looks for: read from each kind of file, the examples among them."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from aws_examined import endpoint_file, job_file
 from aws_world import put_role
 
+from contract.errors import SpecError
 from control.aws.account import Account
 from control.aws.house.check_account import role_checks
 from control.aws.house.check_quota import quota_checks
@@ -52,6 +54,22 @@ def test_an_endpoint_without_an_end_needs_no_role_that_ends_it(tmp_path):
     ending = endpoint_file(tmp_path, "s3://a/b/model.tar.gz")
     ending.write_text(ending.read_text().replace("ttl_hours = 0", "ttl_hours = 1"))
     assert read_wanted(ending).roles[1] == ("kennel-expiry", "scheduler.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "says"),
+    [
+        ("", "ml.p3.2xlarge", "does not know the GPU of ml.p3.2xlarge any more"),
+        ("", "ml.nosuch.huge", "knows no ml.nosuch.huge for training"),
+        ('[ec2]\ninstance_type = "m5.xlage"\n', "ml.m5.xlarge", "did you mean m5.xlarge?"),
+    ],
+)
+def test_what_the_command_would_refuse_is_refused_here_too(tmp_path, more, kind, says):
+    with pytest.raises(SpecError, match=re.escape(says)):
+        read_wanted(job_file(tmp_path, kind, more=more))
+    one = endpoint_file(tmp_path, "s3://a/b/model.tar.gz", more='[update]\nstrategy = "canary"\n')
+    with pytest.raises(SpecError, match="begins with half of the machines"):
+        read_wanted(one)
 
 
 @pytest.mark.parametrize(("kind", "megabytes"), [("serverless", 4), ("async", 1024), ("batch", 10)])

@@ -50,8 +50,7 @@ def plan_instance(spec: JobSpec, account: Account, at: float | None = None) -> I
     if spec.aws is None:
         raise SpecError(f"job {spec.name}: --on ec2 needs a table [aws]: see jobs/dogs_ec2.toml")
     _check_safety(spec.aws, spec.ec2)
-    has_own_ami = bool(spec.ec2.ami or spec.ec2.ami_parameter)
-    check_instance(spec.aws.image, spec.ec2.instance_type, has_own_ami=has_own_ami)
+    check_instance_type(spec.aws.image, spec.ec2)
     name = stamped(spec.name, at=at)
     aws = replace(spec.aws, image=account.image_uri(spec.aws.image))
     job = instance_job(spec, aws, spec.ec2, name)
@@ -67,6 +66,12 @@ def plan_instance(spec: JobSpec, account: Account, at: float | None = None) -> I
         limit_seconds=job.limit_seconds,
         notes=tuple(_notes(spec, spec.aws)),
     )
+
+
+def check_instance_type(image: str, ec2: Ec2Place) -> None:
+    """Raises SpecError: EC2 has no such type, or the image does not compute on its chips."""
+    has_own_ami = bool(ec2.ami or ec2.ami_parameter)
+    check_instance(image, ec2.instance_type, has_own_ami=has_own_ami)
 
 
 def _check_safety(aws: AwsPlace, ec2: Ec2Place) -> None:

@@ -93,7 +93,7 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     Raises UsageError, BundleError: a bundle is missing or damaged. SpecError: no update could go
     as the file says. HostError, AwsError.
     """
-    _check_parts(spec)
+    check_parts(spec)
     artifacts, data = _data_of(spec)
     resolved = Resolved(
         role=account.role_arn(spec.place.role),
@@ -121,7 +121,7 @@ def plan_endpoint(spec: DeploymentSpec, account: Account) -> EndpointPlan:
     )
 
 
-def _check_parts(spec: DeploymentSpec) -> None:
+def check_parts(spec: DeploymentSpec) -> None:
     """Raises SpecError: an update begins with a part of the machines, and there is one alone.
 
     What scaling may add is looked at when it is updated.

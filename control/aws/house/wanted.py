@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from control.aws.ec2.instance_plan import check_instance_type
 from control.aws.endpoint.deployment import DeploymentSpec, read_deployment
 from control.aws.endpoint.host_image import image_of
 from control.aws.endpoint.payload import MOST_BYTES, Answering
+from control.aws.endpoint.plan import check_parts
+from control.aws.machines import check_training
 from control.aws_place import AwsPlace
 from control.job_spec import read_job_file
 from control.s3 import S3Uri, Source
@@ -49,6 +52,8 @@ def read_wanted(path: Path) -> Wanted:
     wanted, place = _of_place(job.aws), job.ec2
     if "ec2" not in data:
         return wanted
+    if job.aws:
+        check_instance_type(job.aws.image, place)
     use: Use = "spot ec2" if place.spot else "ec2"
     return replace(
         wanted,
@@ -72,6 +77,7 @@ def _of_place(place: AwsPlace | None, at_once: int = 1) -> Wanted:
     """`at_once`: how many jobs of this kind run at a time."""
     if place is None:
         return Wanted()
+    check_training(place)
     use: Use = "spot training" if place.spot else "training"
     return Wanted(
         machines=Counter({(place.instance_type, use): place.instance_count * at_once}),
@@ -89,6 +95,7 @@ def _of_tuning(path: Path) -> Wanted:
 
 def _of_deployment(spec: DeploymentSpec) -> Wanted:
     place, kind = spec.place, spec.kind
+    check_parts(spec)
     machines: Counter[tuple[str, Use]] = Counter()
     for variant in spec.variants:
         if kind != "serverless":
