@@ -62,9 +62,9 @@ class Containers:
         return self._clients[name]
 
     @property
-    def client_pids(self) -> list[int]:
-        """Of those that were started: they end when their containers do."""
-        return [client.pid for client in self._clients.values()]
+    def pids(self) -> dict[str, int]:
+        """Of the clients, by the names of their containers, which may outlive them."""
+        return {name: client.pid for name, client in self._clients.items()}
 
     def poll(self) -> int | None:
         """The exit code, once all have ended: the first failed one's, or 0."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.errors import BundleError, SpecError
+from contract.errors import BundleError, HostError, SpecError
 from contract.manifest import read_manifest
 from contract.opt_ml import OptMl
 from contract.study import STUDY_NAME, Study, read_study
+from control.docker_engine import state_of
 
 STOPPING = "Stopping"  # SageMaker's word: the job is still there, and has been told to end
 
@@ -25,11 +26,15 @@ class Fate:
     seconds: float = 0.0  # 0: nobody counted them
 
 
-def fate_of(folder: Path, kennel: int, jobs: Iterable["Process"]) -> Fate:
-    """`jobs` are the processes that `kennel` started."""
+def fate_of(
+    folder: Path, kennel: int, jobs: Iterable["Process"], containers: Iterable[str] = ()
+) -> Fate:
+    """`jobs` are the processes that `kennel` started, `containers` what those look after."""
     gone = f"kennel (process {kennel}) ended without writing a result"
-    if alive := next((one for one in jobs if one.is_alive), None):
-        reason = f"{gone}; its job (process {alive.pid}) saves what it has and ends"
+    alive = [f"container {name}" for name in containers if _runs(name)]
+    alive += [f"process {one.pid}" for one in jobs if one.is_alive]
+    if alive:
+        reason = f"{gone}; its job ({alive[0]}) saves what it has and ends"
         return Fate(status=STOPPING, failure_reason=reason)
     paths = OptMl(folder)
     if study := _study_in(paths):
@@ -72,6 +77,13 @@ class Process(NamedTuple):
         state, born = _look(self.pid)
         is_same = 0 in (self.born, born) or self.born == born
         return is_same and state not in ("Z", "X")
+
+
+def _runs(container: str) -> bool:
+    try:
+        return bool(state_of(container).get("Running"))
+    except HostError:  # no engine, no container
+        return False
 
 
 def _look(pid: int) -> tuple[str, int]:

@@ -162,7 +162,7 @@ class ContainerRunner:
                 client = containers.start(
                     f"{network}-{host}", leashed(command), subprocess.PIPE, extra=self.environment
                 )
-                note_job(folder, containers.client_pids)
+                note_job(folder, [*containers.pids.values()], [*containers.pids])
                 self._copy(client, log, host)
             watch = Watch(
                 signals=signals,

@@ -34,6 +34,7 @@ class Run:
     pid: int = 0  # of the `kennel run` that looks after it
     born: int = 0  # when that process began, see `Process`
     jobs: Sequence[Sequence[int]] = field(default_factory=list)  # what it started, each a Process
+    containers: Sequence[str] = field(default_factory=list)  # their names, where there are some
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     channels: Mapping[str, str] = field(default_factory=dict)
     storage: str = ""  # of a study: the database that it shares, without its password
@@ -98,10 +99,11 @@ def write_run(run: Run) -> None:
     write_json(run.folder / RUN_NAME, run.to_json())
 
 
-def note_job(folder: Path, pids: Sequence[int]) -> None:
-    """Write down which processes a run's job has: they may outlive us."""
+def note_job(folder: Path, pids: Sequence[int], containers: Sequence[str] = ()) -> None:
+    """Write down what a run's job consists of: it may outlive us."""
+    jobs, names = [list(Process.of(pid)) for pid in pids], list(containers)
     with contextlib.suppress(HostError):  # a full disk is the job's to tell
-        write_run(replace(stored_run(folder), jobs=[list(Process.of(pid)) for pid in pids]))
+        write_run(replace(stored_run(folder), jobs=jobs, containers=names))
 
 
 def stored_run(folder: Path) -> Run:
@@ -120,7 +122,8 @@ def read_run(folder: Path) -> Run:
     run = stored_run(folder)
     if run.status != "InProgress" or run.aws or Process(run.pid, run.born).is_alive:
         return run
-    fate = fate_of(folder, run.pid, [Process(*one) for one in run.jobs])
+    jobs = [Process(*one) for one in run.jobs]
+    fate = fate_of(folder, run.pid, jobs, run.containers)
     return replace(
         run,
         status=fate.status,

@@ -18,6 +18,8 @@ from training import TINY
 
 from control.cli import main
 from control.client import is_ready
+from control.orphan import Process
+from control.runs import read_run, stored_run
 from control.server import free_port
 
 pytestmark = pytest.mark.container
@@ -51,6 +53,28 @@ if socket.gethostname() == "algo-2":
     time.sleep(1)
     pathlib.Path("/opt/ml/output/failure").write_text("the disk is full")
     sys.exit(1)
+time.sleep(60)
+"""
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from runners import container_runner, run_script, spec_for
+run_script(container_runner(Path(".")), sys.argv[1], spec_for(Path(".")))
+"""
+# Told to end it goes on to talk, until the file `go` is there.
+TALKS_ON = """
+import pathlib, signal, sys, time
+base = pathlib.Path("/opt/ml")
+def end(*_):
+    while not (base / "go").exists():
+        print("still here", flush=True)
+        time.sleep(0.05)
+    (base / "output" / "failure").write_text("the disk is full")
+    sys.exit(1)
+signal.signal(signal.SIGTERM, end)
+(base / "ready").touch()
 time.sleep(60)
 """
 
@@ -209,3 +233,36 @@ def _kill_container(label):
             run("docker", "kill", name)
             return
         time.sleep(0.1)
+
+
+def test_a_container_without_its_kennel_is_stopping_until_it_has_ended(tmp_path):
+    folder = tmp_path / "runs" / "0001-dogs"
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, TALKS_ON],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as owner:
+        await_true((folder / "ready").exists)
+        [client] = stored_run(folder).jobs
+        owner.kill()
+    await_true(lambda: not Process(*client).is_alive)  # nobody reads what it copies
+    run_now = read_run(folder)
+    assert run_now.status == "Stopping"
+    [container] = run_now.containers
+    assert f"its job (container {container})" in run_now.failure_reason
+    (folder / "go").touch()
+    await_true(lambda: read_run(folder).status != "Stopping")
+    assert (read_run(folder).status, read_run(folder).failure_reason) == (
+        "Failed",
+        "the disk is full",
+    )
+    run("docker", "rm", container)
+    run("docker", "network", "rm", container.removesuffix("-algo-1"))
+
+
+def await_true(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
