@@ -14,6 +14,7 @@ from control.aws_client import AwsError, aws_client, aws_errors
 
 SCHEME = "s3://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # the oldest are not lower case
+_BUCKET_RULE = "a bucket's name has letters, digits, dots, hyphens and nothing else"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 IGNORED_RANGE = "IgnoredRange"  # no word of AWS's
@@ -28,10 +29,12 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> "S3Uri":
-        """Raises UsageError when no bucket is named."""
+        """Raises UsageError when no bucket is named, or one that S3 cannot have."""
         bucket, _, key = text.removeprefix(SCHEME).partition("/")
-        if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket) or _CONTROL.search(key):
-            raise UsageError(f"expected s3://BUCKET/PREFIX, got {text!r}")
+        is_address = text.startswith(SCHEME) and bucket and not _CONTROL.search(key)
+        if not is_address or not _BUCKET.fullmatch(bucket):
+            why = f": {_BUCKET_RULE}" if is_address else ""
+            raise UsageError(f"expected s3://BUCKET/PREFIX, got {text!r}{why}")
         return cls(bucket, key)
 
     def __str__(self) -> str:
