@@ -90,18 +90,13 @@ class Hyperparameters:
         0.9, "Training", "momentum of sgd, nag and rmsprop", minimum=0, below=1, tuning=(0.5, 0.99)
     )
     schedule: str = knob(
-        "cosine",
-        "Training",
-        "how the learning rate falls after the warm-up",
+        "cosine", "Training", "how the learning rate falls after the warm-up",
         choices=("cosine", "constant", "step"),
-    )
+    )  # fmt: skip
     warmup_epochs: float = knob(
-        1.0,
-        "Training",
-        "epochs of linear warm-up; never more than half of the run",
-        minimum=0,
-        maximum=1000,
-    )
+        1.0, "Training", "epochs of linear warm-up; never more than half of the run",
+        minimum=0, maximum=1000,
+    )  # fmt: skip
     lr_step_epochs: str = knob(
         "", "Training", "with schedule step: epochs at which the rate falls, e.g. 10,20"
     )
@@ -135,6 +130,10 @@ class Hyperparameters:
         "arithmetic of the network; auto takes bf16 where the device has it",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    compile: bool = knob(
+        False, "Training", "run the steps of fine-tuning as torch.compile makes them, in one"
+        " process; needs a C++ compiler, on a GPU a C compiler"
+    )  # fmt: skip
     quantize: str = knob(
         "auto", "Training", "int8 for serving on CPUs; auto: if the CPU trains or answers agree",
         choices=("auto", "int8", "none"),

@@ -1,8 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from training import tiny_run
 
+from classifier.preprocess import decode_picture
 from train.batches import FeatureBatches, Order
 
 TARGETS = np.array([0] * 20 + [1] * 3 + [2] * 10)
@@ -102,10 +105,24 @@ def test_picture_batches_continue_in_the_middle_of_an_epoch(pictures, tmp_path):
 def test_pictures_come_with_the_classes_of_their_folders(pictures, tmp_path):
     run = tiny_run(pictures, tmp_path, unfreeze="all")
     task = run.learner.task
+    decode = partial(decode_picture, preprocess=run.start.preprocess)
     by_pixels = {
-        task.batches._store[index].tobytes(): picture.class_index
-        for index, picture in enumerate(run.data.train.pictures)
+        decode(picture.path.read_bytes()).tobytes(): picture.class_index
+        for picture in run.data.train.pictures
     }
     for inputs, targets, *_ in task.batches.of_epoch(1):
         found = [by_pixels[pixels.numpy().tobytes()] for pixels in inputs]
         assert found == targets.tolist()
+
+
+def test_an_epoch_that_was_left_early_disturbs_none_that_follows(pictures, tmp_path):
+    """The same worker processes go on: what they had prepared for it must not come later."""
+    epochs = {}
+    for workers in ("0", "2"):
+        run = tiny_run(pictures, tmp_path, unfreeze="all", augment="crop", num_workers=workers)
+        batches = run.learner.task.batches
+        left = batches.of_epoch(1)
+        first = [next(left), next(left)]
+        left.close()
+        epochs[workers] = [*first, *batches.of_epoch(2, 1), *batches.of_epoch(1)]
+    assert same(epochs["0"], epochs["2"])

@@ -182,7 +182,11 @@ def test_the_networks_of_unsaved_steps_have_no_hooks(tmp_path):
 
 
 def test_a_compiled_network_has_the_names_of_the_plain_one(tmp_path):
-    record(tmp_path, ALL, torch.compile(small(), backend="eager"), epochs=1)
+    recorder = recorder_for(tmp_path, ALL)
+    state = state_for(Watch(recorder), epochs=1)
+    state.task.compiled = torch.compile(state.task.module, backend="eager")
+    fit(state, Stop(), Progressing())
+    recorder.close()
     saved = Saved(tmp_path)
     assert {FIRST, f"gradient/{FIRST}", "relu_output_1"} <= saved.names("train", 0)
     assert not [name for name in saved.names("train", 0) if "orig_mod" in name]

@@ -139,26 +139,29 @@ class PictureBatches:
         loading: Loading | None = None,
     ) -> None:
         """`loading`: None: nobody wants to know."""
-        self._store, self._augment, self.order = store, augment, order
-        self._shares, self._num_workers, self._pin = shares, num_workers, pin
+        self.order, self._num_workers, self._pin = order, num_workers, pin
         self._loading = loading
+        steps = _Steps(store, augment, order, shares)
+        steps.is_timed = loading is not None and num_workers > 0
+        self._visit = _Visit(order.steps_per_epoch)
+        # Its workers live as long as it does: starting them anew costs a second an epoch.
+        self._loader: DataLoader[Batch | Fetched] = DataLoader(
+            steps,
+            batch_size=None,
+            sampler=self._visit,
+            num_workers=num_workers,
+            pin_memory=pin,
+            prefetch_factor=2 if num_workers else None,
+            persistent_workers=num_workers > 0,
+        )
 
     def of_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """Our share of each step, from `start_step` on."""
-        dataset = _Steps(self._store, self._augment, self.order, self._shares, epoch)
-        dataset.is_timed = self._loading is not None and self._num_workers > 0
-        loader = DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(start_step, self.order.steps_per_epoch),
-            num_workers=self._num_workers,
-            pin_memory=self._pin,
-            prefetch_factor=2 if self._num_workers else None,
-        )
+        """Our share of each step, from `start_step` on. It ends what an earlier call began."""
+        self._visit.epoch, self._visit.start_step = epoch, start_step
         if self._loading is None:
-            yield from loader
+            yield from self._loader
         else:
-            yield from self._told(loader, self._loading)
+            yield from self._told(self._loader, self._loading)
 
     def _told(self, loader: "DataLoader[Batch | Fetched]", loading: Loading) -> Iterator[Batch]:
         kind = "_MultiProcessing" if self._num_workers else "_SingleProcess"
@@ -175,46 +178,57 @@ class PictureBatches:
             yield item
 
 
+@dataclass(slots=True)
+class _Visit:
+    """Which steps come next."""
+
+    num_steps: int  # of an epoch
+    epoch: int = 0
+    start_step: int = 0
+
+    def __len__(self) -> int:
+        return self.num_steps - self.start_step
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for step in range(self.start_step, self.num_steps):
+            yield self.epoch, step
+
+
 class _Steps(Dataset[Batch | Fetched]):
-    """Item i is our share of step i of one epoch."""
+    """Item (epoch, step) is our share of that step."""
 
     is_timed = False  # True: say who made it, and when
 
-    def __init__(
-        self,
-        store: PictureStore,
-        augment: Augment,
-        order: Order,
-        shares: Shares,
-        epoch: int,
-    ) -> None:
+    def __init__(self, store: PictureStore, augment: Augment, order: Order, shares: Shares) -> None:
         self._store, self._augment, self._order = store, augment, order
-        self._shares, self._epoch = shares, epoch
-        self._visits = order.of_epoch(epoch)
+        self._shares = shares
+        self._visits = 0, np.empty(0, dtype=np.int64)  # an epoch, and its order
 
-    def __len__(self) -> int:
-        return self._order.steps_per_epoch
-
-    def __getitem__(self, step: int) -> Batch | Fetched:
+    def __getitem__(self, key: tuple[int, int]) -> Batch | Fetched:
         if not self.is_timed:
-            return self._batch(step)
+            return self._batch(*key)
         start_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-        batch = self._batch(step)
+        batch = self._batch(*key)
         cpu_ns = time.process_time_ns() - cpu_ns
         return Fetched(batch, Made(os.getpid(), start_ns, time.perf_counter_ns(), cpu_ns))
 
-    def _batch(self, step: int) -> Batch:
-        chosen = self._order.of_step(self._visits, step)
+    def _batch(self, epoch: int, step: int) -> Batch:
+        chosen = self._order.of_step(self._visits_of(epoch), step)
         places = self._shares.of_step(chosen)
         step_targets = torch.from_numpy(self._order.targets[chosen])
         return Batch(
-            self._views(chosen, places, step),
+            self._views(chosen, places, epoch, step),
             step_targets[torch.from_numpy(places)],
             torch.from_numpy(places),
             step_targets,
         )
 
-    def _views(self, chosen: np.ndarray, places: np.ndarray, step: int) -> Tensor:
+    def _visits_of(self, epoch: int) -> np.ndarray:
+        if self._visits[0] != epoch or not len(self._visits[1]):
+            self._visits = epoch, self._order.of_epoch(epoch)
+        return self._visits[1]
+
+    def _views(self, chosen: np.ndarray, places: np.ndarray, epoch: int, step: int) -> Tensor:
         """uint8 (B, H, W, 3)."""
         if not len(places):
             side = self._augment.side_px
@@ -226,8 +240,6 @@ class _Steps(Dataset[Batch | Fetched]):
         with torch.random.fork_rng(devices=[]):
             for place in places:
                 # Of its own for each picture: processes that share a step draw only their views.
-                torch.manual_seed(
-                    seed_of(self._order.seed, VIEW_STREAM, self._epoch, step, int(place))
-                )
+                torch.manual_seed(seed_of(self._order.seed, VIEW_STREAM, epoch, step, int(place)))
                 views.append(self._augment(self._store[chosen[place]]))
         return torch.stack(views).permute(0, 2, 3, 1).contiguous()

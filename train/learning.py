@@ -9,6 +9,7 @@ from contract.errors import InterruptedJobError
 from contract.job import TrainingJob
 from train.batch_size import decide_batch_size
 from train.channels import read_data
+from train.compiler import check_compiler, wants_compiler
 from train.data import JobData
 from train.device import Device
 from train.group import Group
@@ -68,8 +69,10 @@ def get_ready(
 ) -> Ready:
     """Read the data, unless it is known, and build the network.
 
-    Raises as `read_data`, `start_network` and `decide_batch_size` do.
+    Raises as `check_compiler`, `read_data`, `start_network` and `decide_batch_size` do.
     """
+    if wants_compiler(job.hyperparameters.values):
+        check_compiler(device, group)
     data = data or read_data(job, work_dir, group)
     start = start_network(job, data.labels, work_dir, memo)
     start = decide_batch_size(

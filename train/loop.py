@@ -52,6 +52,12 @@ class Task:
     class_weights: Tensor | None = None  # (K,), on the device
     group: Group = field(default_factory=Group)  # those that train this module together
     begin_step: Callable[[Batch], None] = lambda batch: None
+    compiled: nn.Module | None = None  # the module as torch.compile has made it
+
+    @property
+    def stepping(self) -> nn.Module:
+        """What a training step runs; its parameters are those of `module`."""
+        return self.module if self.compiled is None else self.compiled
 
 
 @dataclass(kw_only=True)
@@ -179,7 +185,7 @@ def train_step(state: Fit, batch: Batch, *, is_last: bool) -> Tensor:
         state.optimizer.zero_grad(set_to_none=True)
     with watch.span(Phase.FORWARD), device.autocast():
         loss, logits = summed_loss(
-            state.task.module, values, inputs, targets,
+            state.task.stepping, values, inputs, targets,
             step=global_step, class_weights=state.task.class_weights,
         )  # fmt: skip
         loss = loss / weight_of(batch.step_targets, state.task.class_weights)
@@ -202,7 +208,7 @@ def _global_step(state: Fit) -> int:
 
 def _run_facts(state: Fit) -> RunFacts:
     return RunFacts(
-        module=state.task.module, step=_global_step(state), epoch=state.epoch,
+        module=state.task.stepping, step=_global_step(state), epoch=state.epoch,
         steps_per_epoch=state.task.batches.order.steps_per_epoch, values=state.values,
     )  # fmt: skip
 
@@ -213,7 +219,7 @@ def _step_facts(state: Fit, batch: Batch, is_update: bool) -> StepFacts:
         return float(weight_of(batch.targets, weights) / weight_of(batch.step_targets, weights))
 
     return StepFacts(
-        module=state.task.module, step=_global_step(state), epoch=state.epoch,
+        module=state.task.stepping, step=_global_step(state), epoch=state.epoch,
         is_update=is_update, loss_scale=state.scaler.get_scale, our_share=our_share,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from contract.job import TrainingJob
+from train.compiler import wants_compiler
 from train.data import JobData
 from train.loop import Fit
 from train.metrics_file import EpochRow, write_metrics
@@ -121,3 +122,7 @@ def tell_network(start: Start) -> None:
         start.origin,
         learns,
     )
+    if wants_compiler(values):
+        log.info("note   compile: the first step of each size is compiled, a minute or so")
+    elif values.compile:
+        log.info("note   compile: of no use while the trunk is frozen")

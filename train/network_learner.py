@@ -13,6 +13,7 @@ from classifier.preprocess import Pixels, decode_picture, decode_resized
 from contract.host import free_memory_bytes
 from train.augment import Augment
 from train.batches import Order, PictureBatches
+from train.compiler import compiled
 from train.data import JobData, Split
 from train.device import Device
 from train.first_features import first_features
@@ -119,6 +120,7 @@ class NetworkLearner:
             class_weights=weights,
             group=self._group,
             begin_step=self._step.begin,
+            compiled=compiled(self.network) if values.compile else None,
         )
 
     def _score_validation(self, module: nn.Module, stop: Stop) -> Scores | None:
