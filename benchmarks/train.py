@@ -20,6 +20,7 @@ from benchmarks.train_data import Data, find_data, small
 from benchmarks.train_finetune import measure_finetune
 from benchmarks.train_frozen import measure_accuracy, measure_frozen, measure_script
 from benchmarks.train_hosts import measure_hosts
+from benchmarks.train_loader import measure_loader
 from benchmarks.train_page import Results, page_of
 from benchmarks.train_pass import measure_pass
 from benchmarks.train_scale import COUNTS, measure_scale
@@ -30,7 +31,7 @@ from contract.files import write_text
 BUILD = ROOT / "build" / "bench-train"
 PAGE = ROOT / "benchmarks" / "results" / "train.md"
 CHART = ROOT / "docs" / "images" / "training.png"
-PARTS = ("frozen", "accuracy", "tune", "pass", "finetune", "hosts", "scale", "seeds")
+PARTS = ("frozen", "accuracy", "tune", "pass", "finetune", "loader", "hosts", "scale", "seeds")
 LARGE = 100_000
 PACKAGES = ("torch", "torchvision", "openvino", "nncf", "optuna", "numpy", "pillow")
 
@@ -78,6 +79,8 @@ def _measure(data: Data, parts: Collection[str], options: argparse.Namespace) ->
         found.passes = measure_pass(data, BUILD / "pass", rounds, is_quick=options.quick)
     if "finetune" in parts:
         found.finetune = measure_finetune(data, BUILD / "finetune", max(2, rounds))
+    if "loader" in parts:
+        found.loader = measure_loader(data, BUILD / "loader", max(2, rounds))
     if "hosts" in parts:
         found.hosts = measure_hosts(data, BUILD / "hosts")
     if "scale" in parts:

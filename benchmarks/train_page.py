@@ -10,6 +10,7 @@ from benchmarks.train_data import ARCH, REAL_ARCH
 from benchmarks.train_finetune import Finetune
 from benchmarks.train_frozen import EPOCHS, Accuracy, Frozen
 from benchmarks.train_hosts import APART, ONE, Scaling
+from benchmarks.train_loader import Loader
 from benchmarks.train_pass import Pass
 from benchmarks.train_scale import Scale
 from benchmarks.train_seeds import Seeds
@@ -27,6 +28,7 @@ class Results:
     tune: Tune | None = None
     passes: Sequence[Pass] = ()
     finetune: Finetune | None = None
+    loader: Loader | None = None
     hosts: Scaling | None = None
     scale: Scale | None = None
     seeds: Sequence[Seeds] = ()
@@ -34,15 +36,18 @@ class Results:
     @property
     def bars(self) -> list[Bar]:
         """Of all that was measured, in the order of the page."""
-        one = (self.frozen, self.accuracy, self.tune, *self.passes, self.finetune, self.scale)
-        return [bar for part in (*one, *self.seeds) if part is not None for bar in part.bars()]
+        parts = (
+            *(self.frozen, self.accuracy, self.tune, *self.passes),
+            *(self.finetune, self.loader, self.scale, *self.seeds),
+        )
+        return [bar for part in parts if part is not None for bar in part.bars()]
 
 
 def page_of(results: Results) -> str:
     """benchmarks/results/train.md."""
     parts: tuple[Callable[[Results], Iterator[str]], ...] = (
         *(_head, _frozen, _accuracy, _tune, _pass, _finetune),
-        *(_hosts, _scale, _seeds, _bars, _method),
+        *(_loader, _hosts, _scale, _seeds, _bars, _method),
     )
     texts = ["\n".join(part(results)) for part in parts]
     return "\n\n".join(text for text in texts if text) + "\n"
@@ -159,6 +164,22 @@ def _finetune(results: Results) -> Iterator[str]:
     yield f"From the second on {pictures / middle(found.ours[1:] or found.ours):.2f} against"
     yield f"{pictures / middle(found.script[1:] or found.script):.2f} pictures/s; peak memory"
     yield f"{found.peak_mib:,.0f} against {found.script_peak_mib:,.0f} MiB."
+
+
+def _loader(results: Results) -> Iterator[str]:
+    found = results.loader
+    if found is None:
+        return
+    yield "## The loader"
+    yield ""
+    yield f"Fine-tuning all of {ARCH} with random crops on {found.device}"
+    yield f"({'compiled' if found.is_compiled else 'not compiled'}): pictures/s of training, and"
+    yield "of the same steps on pictures that are in memory, in turns:"
+    yield ""
+    yield "| | pictures/s |"
+    yield "|---|---|"
+    yield f"| epochs from the second on | {spread(found.epochs, 2)} |"
+    yield f"| the steps alone | {spread(found.alone, 2)} |"
 
 
 def _hosts(results: Results) -> Iterator[str]:

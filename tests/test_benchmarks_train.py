@@ -15,6 +15,7 @@ from benchmarks.train_finetune import Finetune
 from benchmarks.train_frozen import Accuracy, Frozen
 from benchmarks.train_hosts import APART, ONE, THREADS, TOGETHER, Scaling
 from benchmarks.train_job import Job, our_command
+from benchmarks.train_loader import Loader
 from benchmarks.train_page import Results, page_of
 from benchmarks.train_pass import Pass
 from benchmarks.train_scale import Scale
@@ -57,6 +58,7 @@ def results():
         finetune=Finetune(
             train_pictures=96, validation_pictures=32, ours=[30, 10, 20], script=[30, 20, 30]
         ),
+        loader=Loader(device="cpu", is_compiled=False, epochs=[8.0, 9.0, 6.0], alone=[10.0] * 3),
         hosts=Scaling(rates={ONE: 2.0, THREADS: 3.0, TOGETHER: 2.5, APART: 3.0}),
         scale=Scale(
             costs=[
@@ -78,6 +80,7 @@ def test_every_bar_has_the_value_worked_out_by_hand():
             "train-tune": 160,
             "train-pass-int8-of-limit": 0.9,
             "train-finetune": 1.75,
+            "train-loader-of-step": 0.8,
             "train-time-per-picture": (13 / 6_000) / (6 / 3_000),
             "train-int8-accuracy-loss-dogs": -0.05,
         }
