@@ -229,6 +229,17 @@ def test_who_may_see_no_schedule_hears_that_the_alarm_stays(aws_here):
     assert "`kennel cleanup dogs` removes it" in done.stdout
 
 
+def test_scaling_costs_no_longer_than_its_endpoint_lives(aws_here, tmp_path):
+    put_bucket(aws_here)
+    words = ("scale", "apply", "dogs", "--max", "3", "--invocations-per-instance", "60", "--yes")
+    assert typed("deploy", write_deployment(tmp_path), "--yes").returncode == 0
+    assert "$0.345 an hour, at most 3 h 59 min, at most $1.3" in typed(*words).stdout
+    aws_here.fail("GetSchedule", "AccessDeniedException", "not authorized", status=403)
+    assert "$0.345 an hour, until it is deleted" in typed(*words).stdout
+    aws_here.client("scheduler").delete_schedule(Name="kennel-endpoint-dogs")
+    assert "$0.345 an hour, until it is deleted" in typed(*words).stdout
+
+
 def test_scaling_that_is_put_on_by_name_ends_with_the_endpoint_too(aws_here):
     make_endpoint(aws_here)
     words = ("scale", "apply", "dogs", "--max", "3", "--invocations-per-instance", "60", "--yes")

@@ -5,6 +5,7 @@ guide, universal targets, one-time schedules, deletion after completion.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ TARGETS: dict[Kind, tuple[str, str]] = {
 }
 MAKING = "CreateSchedule"
 OUR_SCHEDULES = "kennel-"  # names begin so
+_ONCE = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)\)")
 LONGEST_NAME = 64  # Source: EventBridge Scheduler API reference, CreateSchedule
 
 
@@ -99,6 +101,12 @@ def find_expiry_call(kind: Kind, name: str) -> Call:
         operation="GetSchedule",
         parameters={"Name": schedule_name(kind, name)},
     )
+
+
+def once_at(schedule: Mapping[str, Any]) -> datetime | None:
+    """When the schedule that GetSchedule answers acts; None where that is not once."""
+    once = _ONCE.fullmatch(str(schedule.get("ScheduleExpression", "")))
+    return datetime.fromisoformat(once[1]).replace(tzinfo=UTC) if once else None
 
 
 def set_expiry(account: Account, call: Call, doing: str = "the scheduled deletion") -> bool:

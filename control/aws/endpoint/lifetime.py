@@ -1,6 +1,5 @@
 """Lifetime: what ends an endpoint are its schedules; its tags say when, and may be wrong."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,14 +15,13 @@ from control.aws.expiry import (
     end_expiry,
     find_expiry_call,
     is_end_of_expiry,
+    once_at,
     schedule_name,
     set_expiry,
 )
 from control.aws.tags import EXPIRES, NEVER
 from control.aws_client import AwsError
 from control.terminal import say
-
-_ONCE = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,9 @@ def end_of(work: Work, tags: Mapping[str, str]) -> End:
         return End(said, "the schedule that deletes it is gone")
     if found.get("State") == "DISABLED":
         return End(said, "the schedule that deletes it is switched off")
-    once = _ONCE.fullmatch(str(found.get("ScheduleExpression", "")))
-    if once is None:
+    at = once_at(found)
+    if at is None:
         return End(said)
-    at = datetime.fromisoformat(once[1]).replace(tzinfo=UTC)
     expires = at.isoformat(timespec="seconds")
     return End(expires, "" if at > datetime.now(UTC) else "its schedule did not delete it")
 

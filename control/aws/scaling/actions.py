@@ -20,7 +20,7 @@ from control.aws.scaling.applying import (
     undo_scaling,
 )
 from control.aws.scaling.asked import Asked, asked_of
-from control.aws.scaling.ending import alarm_ends
+from control.aws.scaling.ending import alarm_ends, hours_left
 from control.aws.scaling.policy import ScalingSpec
 from control.aws.scaling.requests import describing_calls, scaling_calls, undo_calls
 from control.aws.scaling.variants import EndpointState, read_endpoint, scaled_variants
@@ -48,7 +48,7 @@ def apply(arguments: argparse.Namespace) -> int:
         say_json(calls_json([*calls, *ends]))
         return 0
     echo = sys.stderr if arguments.output == "json" else sys.stdout
-    costs = _costs(asked, spec)
+    costs = _costs(asked, spec, hours_left(account, asked.name))
     agree(costs, is_yes=arguments.yes, to=echo)
     apply_scaling(account, calls, f"scaling of {asked.name}")
     for call in ends:
@@ -187,21 +187,19 @@ def _note_schedule(asked: Asked) -> None:
         say(f"note:    {said}", to=sys.stderr)
 
 
-def _costs(asked: Asked, spec: ScalingSpec) -> list[Cost]:
-    """At their most; what runs now is paid for already."""
+def _costs(asked: Asked, spec: ScalingSpec, hours: float | None) -> list[Cost]:
+    """At their most, until the endpoint ends; what runs now is paid for already."""
     if asked.kind == "serverless":
         what = f"up to {spec.maximum} provisioned, endpoint {asked.name}"
-        return [Cost(what=what, per_hour=None, hours=None, note="by memory: see AWS's page")]
+        return [Cost(what=what, per_hour=None, hours=hours, note="by memory: see AWS's page")]
     note = f"{spec.minimum} at least, this is the most"
     return [
-        replace(
-            instances(
-                spec.maximum,
-                asked.instance_types.get(variant, "unknown type"),
-                "hosting",
-                f"endpoint {asked.name}, variant {variant}",
-                None,
-            ),
+        instances(
+            spec.maximum,
+            asked.instance_types.get(variant, "unknown type"),
+            "hosting",
+            f"endpoint {asked.name}, variant {variant}",
+            hours,
             note=note,
         )
         for variant in asked.variants

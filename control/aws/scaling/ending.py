@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from control.aws.access.ending import DENIED, allowing, may_end, role_of
@@ -12,6 +13,7 @@ from control.aws.expiry import (
     find_expiry_call,
     is_end_of_expiry,
     moved,
+    once_at,
     schedule_of,
 )
 from control.aws.scaling.requests import alarm_name
@@ -39,6 +41,20 @@ def alarm_ends(
             raise
         return [], f"{STAYS}: {error}" if is_waking else str(error)
     return calls, ""
+
+
+def hours_left(account: Account, endpoint: str) -> float | None:
+    """Until its schedule deletes it; None: nothing does, or nobody may ask. Raises AwsError."""
+    doing = f"the scheduled deletion of {endpoint}"
+    try:
+        found = account.find(find_expiry_call("endpoint", endpoint), doing)
+    except AwsError as error:
+        if error.code not in DENIED:
+            raise
+        return None
+    at = once_at(found) if found and found.get("State") != "DISABLED" else None
+    left = (at - datetime.now(UTC)).total_seconds() / 3600 if at else 0.0
+    return left if left > 0 else None
 
 
 def _calls(
