@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aws_examined import endpoint_file, job_file
+from aws_front import Refusal
 from aws_world import put_role
 
 from contract.errors import SpecError
@@ -93,6 +94,18 @@ def test_ec2_counts_processors_by_family(allowed, is_ok, aws_here, tmp_path):
     assert (check.is_ok, asked[0]) == (is_ok, "L-DB2E81BA")
     assert "4 wanted for g4dn.xlarge" in check.said
     assert ("--quota-code L-DB2E81BA --desired-value 4" in check.remedy) is not is_ok
+
+
+def test_a_quota_that_was_never_changed_has_the_default_value(aws_here):
+    def quota(_):
+        raise Refusal("NoSuchResourceException", "applied value do not exist")
+
+    aws_here.answer("GetServiceQuota", quota)
+    usual = {"QuotaName": GPU, "QuotaCode": "L-DB2E81BA", "Value": 8.0}
+    aws_here.answer("GetAWSDefaultServiceQuota", {"Quota": usual})
+    (check,) = quota_checks(Account(), Wanted(machines=Counter({("g4dn.xlarge", "ec2"): 1})))
+    assert check.said == f"{GPU}: 8 processors, 4 wanted for g4dn.xlarge"
+    assert check.is_ok
 
 
 @pytest.mark.parametrize(

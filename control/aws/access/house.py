@@ -217,7 +217,8 @@ CHECKING = (
         commands=("doctor",),
         actions=(
             *("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas"),
-            *("servicequotas:GetServiceQuota", "ec2:DescribeInstanceTypes"),
+            *("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"),
+            "ec2:DescribeInstanceTypes",
         ),
         resources=everything,
         condition=here,

@@ -99,7 +99,11 @@ def _code(kind: str, is_spot: bool) -> str:
 
 
 def _quota(account: Account, code: str) -> Mapping[str, Any]:
-    parameters = {"ServiceCode": "ec2", "QuotaCode": code}
-    call = Call(service="service-quotas", operation="GetServiceQuota", parameters=parameters)
-    quota: Mapping[str, Any] = account.send(call, "quotas of EC2")["Quota"]
+    """What was never changed for an account may have AWS's default alone."""
+    parameters, doing = {"ServiceCode": "ec2", "QuotaCode": code}, "quotas of EC2"
+    own, usual = (
+        Call(service="service-quotas", operation=operation, parameters=parameters)
+        for operation in ("GetServiceQuota", "GetAWSDefaultServiceQuota")
+    )
+    quota: Mapping[str, Any] = (account.find(own, doing) or account.send(usual, doing))["Quota"]
     return quota
