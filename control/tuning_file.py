@@ -143,6 +143,11 @@ def _check_tables(path: Path, data: Mapping[str, Any]) -> None:
                 "trials with them: kennel run JOB.toml --from best --debug --profile"
             )
     only_known(str(path), data, TOP)
+    if "tuning" not in data and "ranges" not in data:
+        raise SpecError(
+            f"{path}: expected the tables [tuning] and [ranges], there is neither: a job is run by "
+            "`kennel run`, and docs/tuning.md shows what a study has"
+        )
 
 
 def _base(path: Path, data: Mapping[str, Any]) -> tuple[Path | None, JobFile]:

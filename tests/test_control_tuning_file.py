@@ -94,6 +94,7 @@ def test_a_budget_of_time_leaves_time_for_the_farewell(read):
     ("text", "says"),
     [
         ("[tunning]\n" + SEARCH, "did you mean 'tuning'"),
+        ("", "expected the tables [tuning] and [ranges], there is neither: a job is run by"),
         (SEARCH.replace("max_jobs", "max_job"), "tuning: unknown name 'max_job'; did you mean"),
         (SEARCH.replace("20", "2000"), "dogs_tuning.toml: tuning.max_jobs: expected >= 1"),
         ('job = "cats.toml"\n' + SEARCH, "as TOML"),
