@@ -36,6 +36,7 @@ class Fed:
     def measure(self, row: EpochRow, _is_best: bool) -> None:
         """Pictures a second; the epoch's are the loop's own figure."""
         self.epochs.append(row.metrics["train:images_per_second"])
+        self._state.task.set_training()  # validation was before this
         started = time.perf_counter()
         totals = [train_step(self._state, self._noise, is_last=False) for _ in range(self._steps)]
         torch.stack(totals).sum().item()  # waits for the GPU
