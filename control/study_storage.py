@@ -29,6 +29,8 @@ def check_storage(found: StudyRun, tuning: Tuning, url: str | None) -> None:
 
     A study that has ended is shown without --storage, wherever it is.
     """
+    if found.study is None or not found.study.trials:
+        return  # the database that it never reached may have been called wrongly
     has_ended = is_finished(found, tuning.spec)
     theirs = _storage_of(found)
     if theirs is None or (has_ended and not url) or _database(url or "") == _database(theirs):

@@ -92,6 +92,14 @@ def test_a_study_goes_on_where_its_trials_are_or_not_at_all(here, capsys, storag
     assert (folder / "run.json").read_bytes() == before
 
 
+def test_a_database_that_was_never_reached_may_be_named_again(here, capsys):
+    folder = leave_study(here, URL, status="Failed")
+    (folder / "output" / "data" / "study.json").unlink()
+    right = "postgresql+psycopg://me@host/dogs"
+    assert main([*WORDS, "--show", "--storage", right]) == 0
+    assert f"KENNEL_STUDY_STORAGE={right}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("parent", ["bayes", "1", "0001-bayes", "runs/0001-bayes"])
 def test_a_study_that_has_ended_is_shown_without_its_parents(here, capsys, parent):
     (here / "search.toml").write_text(SEARCH + WARM.format(parent=parent))

@@ -34,7 +34,8 @@ def test_the_first_sentence_names_value_trial_and_hyperparameters():
     ("objectives", "sentence"),
     [
         ([2.1, 2.0, 1.9], "too few trials"),
-        ([2.1, 1.5, *[2.0] * 8], "The last 8 trials found nothing better"),
+        ([*[2.1] * 4, 1.5, *[2.0] * 8], "The last 8 trials found nothing better."),
+        ([*[2.1] * 4, 1.5, *[2.0] * 10], "10 trials found nothing better: more would hardly help."),
         ([1.5, *[2.0] * 8], "The last 8 trials found nothing better within these ranges."),
         ([2.1, 1.5, *[2.0] * 5], "too few trials"),
         ([2.1, *[2.0] * 8, 1.5], "came late in the search"),

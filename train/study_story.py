@@ -14,6 +14,7 @@ from train.study_axes import RangeAxis
 _FEW, _FEW_A_RANGE = 5, 4
 _NEAR_EDGE = 0.05  # of a range, as it is scaled
 _LATE = 0.25  # of the trials: a best among the last of them promises more
+_MANY = 10  # trials without a better one, as a search that has converged has them
 _NAMED = 6  # hyperparameters of one sentence
 
 
@@ -190,7 +191,7 @@ def _tell_more(study: Study) -> str:
     found = f"The last {count(since, 'trial')} found nothing better"
     if _tell_edges(study):
         return f"{found} within these ranges."
-    return f"{found}: more would hardly help."
+    return f"{found}: more would hardly help." if since >= _MANY else f"{found}."
 
 
 def _planned(study: Study) -> str:
