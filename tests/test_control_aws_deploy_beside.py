@@ -162,6 +162,7 @@ def test_what_cannot_be_deleted_keeps_the_schedule_that_ends_it(aws_here, tmp_pa
     done = deploy(write_deployment(tmp_path))
     assert done.returncode == 1
     assert "note:    it stays: DeleteEndpoint" in done.stdout
+    assert "not all that was made could be removed: `kennel cleanup dogs`" in done.stderr
     assert schedules(aws_here) == ["kennel-endpoint-dogs"]
 
 

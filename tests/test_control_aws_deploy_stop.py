@@ -55,6 +55,19 @@ def test_a_creation_goes_on_and_the_same_command_waits_for_it(aws_here, tmp_path
     assert len(aws_here.calls("CreateEndpoint")) == 1
 
 
+def test_what_an_earlier_command_began_is_not_said_to_be_removed_when_it_fails(aws_here, tmp_path):
+    put_bucket(aws_here)
+    path = write_deployment(tmp_path)
+    assert typed("deploy", path, "--yes").returncode == 0
+    failed = {"EndpointStatus": "Failed", "FailureReason": "no machine"}
+    aws_here.stages("DescribeEndpoint", {"EndpointStatus": "Creating"}, failed)
+    done = typed("deploy", path, "--yes")
+    assert done.returncode == 1
+    assert f"it is still there: `kennel deploy {path}` makes it anew" in done.stderr
+    assert "removed again" not in done.stderr
+    assert aws_here.calls("DeleteEndpoint") == []
+
+
 def test_before_an_endpoint_is_made_nothing_goes_on(aws_here, tmp_path):
     put_bucket(aws_here)
     may_answer = threading.Event()

@@ -114,9 +114,20 @@ def test_the_same_deployment_again_publishes_what_is_new_and_leaves_the_endpoint
     done = aws.kennel("deploy", file_of(tmp_path, second), "--yes")
     assert done.returncode == 0, done.stderr
     assert "dogs/v1.tar.gz is there already" in done.stdout
+    assert "endpoint multi is as the file says now" in done.stdout
     assert keys(bucket) == ["multi/dogs/v1.tar.gz", "multi/dogs/v2.tar.gz"]
     for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
         assert aws.calls(operation) == []
+
+
+def test_no_model_is_published_before_somebody_agrees_to_what_it_costs(aws, bucket, tmp_path):
+    first = f'models = {{ "dogs/v1" = "{colour_bundle()}" }}'
+    assert aws.kennel("deploy", file_of(tmp_path, first), "--yes").returncode == 0
+    second = first.replace("}", f', "dogs/v2" = "{other_bundle(tmp_path)}" }}')
+    refused = aws.kennel("deploy", file_of(tmp_path, second, hours=9))
+    assert refused.returncode == 2
+    assert "add --yes" in refused.stderr
+    assert keys(bucket) == ["multi/dogs/v1.tar.gz"]
 
 
 def test_a_name_is_never_given_to_another_model(aws, bucket, tmp_path):

@@ -139,10 +139,13 @@ def _failed(work: Work, answer: Described) -> EndpointFailedError:
     name, reason = work.plan.spec.name, reason_of(answer)
     work.follower.say_log()
     advice = advice_for(reason)
-    left = f"it is still there: `kennel cleanup {name}` removes it"
-    if work.may_remove():
-        work.undo()
-        left = "what was made is removed again"
+    again = work.follower.look_again
+    left = f"it is still there: `{again}` makes it anew, `kennel cleanup {name}` removes it"
+    # What an earlier command made is not known here.
+    if work.has_made and work.may_remove():
+        left = f"not all that was made could be removed: `kennel cleanup {name}` removes it"
+        if work.undo():
+            left = "what was made is removed again"
     return EndpointFailedError(
         f"endpoint {name}: {answer['EndpointStatus']}: {reason}; "
         + (f"{advice}; " if advice else "")

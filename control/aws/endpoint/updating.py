@@ -62,10 +62,9 @@ def _adjust(work: Work, current: Described, tags: dict[str, str]) -> Updated:
     more = {one for one, now in counts.items() if _count_in_file(work, one) > now}
     if is_other_end:
         check_endings(work)
-    work.publish_models()
     if is_other_end or more or _may_grow(work):
         agree(costs_of(spec), is_yes=work.is_yes, to=work.echo)
-    changes: list[Change] = ["unchanged"]
+    changes: list[Change] = ["settings" if work.publish_models() else "unchanged"]
     if is_other_end:
         if end.trouble:
             say(f"note:    {end.trouble}: its time begins anew", to=work.echo)

@@ -71,15 +71,20 @@ class Work:
                 self._undo.append(sagemaker_call("DeleteModel", ModelName=name))
         self._make_config()
 
-    def publish_models(self) -> None:
-        """Of a multi-model endpoint: those that the file names. They are never taken back."""
+    def publish_models(self) -> bool:
+        """Of a multi-model endpoint: those that the file names. They are never taken back.
+
+        Returns whether one of them is new.
+        """
         spec, wanted = self.spec.multi_model, self.plan.publications
         if not spec or not wanted:
-            return
+            return False
         store = ModelStore(self.account, spec.prefix)
-        for name, is_new in publish(self.account, store, wanted).items():
+        published = publish(self.account, store, wanted)
+        for name, is_new in published.items():
             what = "uploaded" if is_new else "is there already"
             say(f"model:   {store.uri(name)} {what}", to=self.echo)
+        return any(published.values())
 
     def make_alarms(self, *, is_undone: bool) -> None:
         """Those that roll an update back; making them again changes nothing."""
@@ -104,6 +109,11 @@ class Work:
         """What takes back something that was just made."""
         self._undo.append(call)
 
+    @property
+    def has_made(self) -> bool:
+        """Whether there is something that `undo` would take back."""
+        return bool(self._undo)
+
     def may_remove(self) -> bool:
         """Whether what a failure left is removed; asks whoever is there and did not say --yes."""
         if self.is_kept or self.is_yes or not sys.stdin.isatty():
@@ -111,10 +121,14 @@ class Work:
         say("remove what was made? [Y/n] ", to=self.echo)
         return sys.stdin.readline().strip().lower() not in ("n", "no")
 
-    def undo(self) -> None:
-        """Remove what this deployment has made, last things first; what is in use stays."""
+    def undo(self) -> bool:
+        """Remove what this deployment has made, last things first; what is in use stays.
+
+        Returns whether all of it went.
+        """
         if self.is_kept:
-            return
+            return False
+        is_gone = True
         while self._undo:
             call = self._undo.pop()
             try:
@@ -123,8 +137,10 @@ class Work:
                     self.follower.until_gone()
             except AwsError as error:
                 say(f"note:    it stays: {error}", to=self.echo)
+                is_gone = False
                 if call.operation == "DeleteEndpoint":
-                    return  # and with it the schedule that ends it
+                    break  # and with it the schedule that ends it
+        return is_gone
 
     def _make_config(self) -> None:
         """A configuration of this name says the same, save perhaps the weights."""
