@@ -8,35 +8,19 @@ import sys
 
 import pytest
 from test_control_tuning_file import AWS
-from tuning import three_trials, write_study_run
+from tuning import SEARCH, three_trials, write_search, write_study_run
 
 from control.cli import main
 from control.runs import read_run
 from control.tuning_file import read_tuning
 
-JOB = '[hyperparameters]\nepochs = 30\n[channels]\ntrain = "pictures"\ntest = "pictures"\n'
-SEARCH = """
-name = "dogs"
-job = "job.toml"
-[hyperparameters]
-epochs = 5
-[tuning]
-objective = "average test loss"
-max_jobs = 3
-[ranges]
-lr = { min = 0.001, max = 0.9 }
-batch-size = [32, 64]
-"""
 WORDS = ["tune", "search.toml"]
 
 
 @pytest.fixture
 def here(tmp_path):
-    """A folder with a job, a search and a picture; work there."""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").touch()
-    (tmp_path / "job.toml").write_text(JOB)
-    (tmp_path / "search.toml").write_text(SEARCH)
+    """Work in a folder with a job, a search and a picture."""
+    write_search(tmp_path)
     with contextlib.chdir(tmp_path):
         yield tmp_path
 

@@ -10,9 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_control_command_tune import JOB as TUNED_JOB
-from test_control_command_tune import SEARCH
-from tuning import spec_of, three_trials, write_study_run
+from tuning import spec_of, three_trials, write_search, write_study_run
 
 from contract.errors import UsageError
 from control.cli import main
@@ -68,10 +66,7 @@ def here(tmp_path):
 @pytest.fixture
 def search(here):
     """There is a search.toml and what it needs."""
-    (here / "pictures").mkdir()
-    (here / "pictures" / "a.png").touch()
-    (here / "job.toml").write_text(TUNED_JOB)
-    (here / "search.toml").write_text(SEARCH)
+    write_search(here)
     return here
 
 

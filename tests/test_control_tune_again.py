@@ -5,8 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from test_control_command_tune import JOB, SEARCH
-from tuning import three_trials, write_study_run
+from tuning import SEARCH, three_trials, write_search, write_study_run
 
 from control.cli import main
 from control.runs import read_run, write_run
@@ -19,11 +18,8 @@ WORDS = ["tune", "search.toml"]
 
 @pytest.fixture
 def here(tmp_path):
-    """A folder with a job, a search and a picture; work there."""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").touch()
-    (tmp_path / "job.toml").write_text(JOB)
-    (tmp_path / "search.toml").write_text(SEARCH)
+    """Work in a folder with a job, a search and a picture."""
+    write_search(tmp_path)
     with contextlib.chdir(tmp_path):
         yield tmp_path
 

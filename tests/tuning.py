@@ -16,6 +16,28 @@ CLASSIC = {
 HYPERBAND = {"strategy": "Hyperband", "objective": "validation:loss", "static": {"epochs": "9"}}
 GRID = {"strategy": "Grid", "max_jobs": None, "ranges": {"lr": [0.1, 0.2], "batch-size": [1, 2, 3]}}
 
+JOB = '[hyperparameters]\nepochs = 30\n[channels]\ntrain = "pictures"\ntest = "pictures"\n'
+SEARCH = """
+name = "dogs"
+job = "job.toml"
+[hyperparameters]
+epochs = 5
+[tuning]
+objective = "average test loss"
+max_jobs = 3
+[ranges]
+lr = { min = 0.001, max = 0.9 }
+batch-size = [32, 64]
+"""
+
+
+def write_search(folder):
+    """A job, a search that names it, and a picture for both channels."""
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "a.png").touch()
+    (folder / "job.toml").write_text(JOB)
+    (folder / "search.toml").write_text(SEARCH)
+
 
 def described(**changes):
     """The classic search as plain data, with changes; None leaves a name out."""
