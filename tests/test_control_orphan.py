@@ -143,7 +143,7 @@ def leave_orphan(here, job, **of_study):
 
 
 def test_a_study_waits_for_the_job_of_a_killed_kennel_and_may_find_it_done(search, capsys):
-    with subprocess.Popen(["sleep", "1"]) as job:
+    with subprocess.Popen(["sleep", "4"]) as job:
         folder = leave_orphan(search, job)
         assert main(["tune", "search.toml"]) == 0
     shown = capsys.readouterr().out
