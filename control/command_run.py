@@ -15,7 +15,7 @@ from control.aws.job.interrupts import DetachedError
 from control.debug_flags import DebugFlags, add_debug_flags
 from control.debug_spec import DebugSpec
 from control.debug_text import spec_lines
-from control.job_spec import JobSpec, Overrides, channel_source, combine, read_job_spec
+from control.job_spec import JobSpec, Overrides, channel_source, combine, flag_words, read_job_spec
 from control.lr_advice import advice_text, read_lr_advice
 from control.parser import Command, Parser, add_output_format, pair
 from control.place import (
@@ -125,7 +125,10 @@ def _say_result(arguments: argparse.Namespace, result: JobResult) -> int:
         say_json({**run.to_json(), **found})
     else:
         job = arguments.job or Path("JOB.toml")  # the file is not known after --attach
-        text = advice_text(advice, job) if advice else ""
+        settings = combine(dict(arguments.set), {"lr": ""})  # without the old rate
+        del settings["lr"]
+        given = flag_words("--set", settings.items()) + flag_words("--channel", arguments.channel)
+        text = advice_text(advice, job, given) if advice else ""
         # Here its lines have just been shown; what AWS says of a job need not be in its log.
         say(result_text(result, text, job, has_told_metrics=not run.aws))
     return 0 if result.ok else 1

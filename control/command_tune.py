@@ -144,7 +144,7 @@ def _show(arguments: argparse.Namespace, tuning: Tuning, earlier: StudyRun | Non
         _complain_of_pictures(tuning, earlier)
         state = "continues" if not is_finished(earlier, tuning.spec) else "has ended in"
         say(f"{state.ljust(16)} {earlier.run.folder}")
-        say(study_text(earlier, tuning.job))
+        say(study_text(earlier, tuning.job, arguments.channel))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,6 +178,11 @@ def channel_source(text: str, folder: Path | None = None) -> Source:
     path = Path(text).expanduser()
     # normpath, for messages that a person can follow: jobs/../data becomes data.
     return Path(os.path.normpath(folder / path)) if folder else path
+
+
+def flag_words(flag: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """` --channel train=DIR`, for a command that goes on with what this one was given."""
+    return "".join(f" {flag} {shlex.quote(f'{name}={text}')}" for name, text in pairs)
 
 
 def combine(given: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

@@ -45,8 +45,11 @@ def read_lr_advice(folder: Path) -> LrAdvice:
         raise SpecError(f"{data_dir / ADVICE_NAME} is not one we know: {error!r}") from error
 
 
-def advice_text(advice: LrAdvice, job: Path) -> str:
-    """For a person: the value, the range as a tuning description has it, the next command."""
+def advice_text(advice: LrAdvice, job: Path, given: str = "") -> str:
+    """For a person: the value, the range as a tuning description has it, the next command.
+
+    `given`: further flags of that command.
+    """
     if advice.suggested is None:
         return "\n".join(
             [
@@ -59,6 +62,6 @@ def advice_text(advice: LrAdvice, job: Path) -> str:
             f"lr:      {advice.suggested:.3g}",
             f"search:  lr = {{ min = {advice.low:.3g}, max = {advice.high:.3g} }}",
             f"picture: {advice.picture}",
-            f"next:    kennel run {job} --set lr={advice.suggested:.3g}",
+            f"next:    kennel run {job} --set lr={advice.suggested:.3g}{given}",
         ]
     )

@@ -19,7 +19,7 @@ def say_study(
     if arguments.output == "json":
         say_json(study_document(found))
         return
-    lines = [study_text(found, tuning.job)]
+    lines = [study_text(found, tuning.job, arguments.channel)]
     if console := found.run.aws.get("console"):
         lines.insert(0, f"aws:     {console}")
     if bill := found.run.aws.get("bill"):

@@ -7,6 +7,7 @@ from contract.ranges import CategoricalRange, Range, text_for
 from contract.setting import Value
 from contract.study import Study, Trial
 from contract.tuning import TuningSpec
+from control.job_spec import flag_words
 from control.runs import Run
 from control.study_runs import NEWEST_BEST, StudyRun
 from control.terminal import duration, table
@@ -48,8 +49,13 @@ def range_text(name: str, one: Range) -> str:
     return f"{one.minimum} to {one.maximum}, {one.scaling}"
 
 
-def study_text(found: StudyRun, job: Path | None = None) -> str:
-    """The table of trials, the best of them, and what to do next. `job` is the base job's file."""
+def study_text(
+    found: StudyRun, job: Path | None = None, channels: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The table of trials, the best of them, and what to do next.
+
+    `job` is the base job's file, `channels` what the command line gave instead of the file's.
+    """
     run, study = found.run, found.study
     if study is None or not study.trials:
         return "\n".join([_ended(run, study), f"folder:  {run.folder}"])
@@ -68,7 +74,7 @@ def study_text(found: StudyRun, job: Path | None = None) -> str:
     lines.append(f"folder:  {run.folder}")
     if run.report.is_file():
         lines.append(f"report:  {run.report}")
-    return "\n".join([*lines, *_next_lines(found, job)])
+    return "\n".join([*lines, *_next_lines(found, job, channels)])
 
 
 def trial_table(study: Study, *, is_running: bool = True) -> str:
@@ -152,7 +158,9 @@ def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 
-def _next_lines(found: StudyRun, job: Path | None) -> list[str]:
+def _next_lines(
+    found: StudyRun, job: Path | None, channels: Sequence[tuple[str, str]]
+) -> list[str]:
     run, study = found.run, found.study
     if study is None or found.is_running:
         return []
@@ -161,7 +169,8 @@ def _next_lines(found: StudyRun, job: Path | None) -> list[str]:
         lines.append(f"kennel serve {run.folder}")
     if study.best is not None:
         which = NEWEST_BEST if study.status == "Completed" else run.folder.name
-        lines.append(f"kennel run {job or 'JOB.toml'} --from {which}")
+        given = flag_words("--channel", channels)
+        lines.append(f"kennel run {job or 'JOB.toml'} --from {which}{given}")
     if study.status != "Completed" and not run.aws:  # in AWS it would begin anew
         lines.append("the same command again continues this study")
     return [f"{'next:    ' if not i else '         '}{line}" for i, line in enumerate(lines)]

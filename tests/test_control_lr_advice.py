@@ -30,6 +30,8 @@ def test_the_advice_is_a_value_a_range_to_search_and_a_picture(left):
     advice = read_lr_advice(left(LEFT))
     shown = advice_text(advice, Path("dogs.toml"))
     assert "next:    kennel run dogs.toml --set lr=0.0123" in shown
+    more = advice_text(advice, Path("dogs.toml"), " --channel train=dogs")
+    assert more.endswith("next:    kennel run dogs.toml --set lr=0.0123 --channel train=dogs")
     assert "lr = { min = 0.001, max = 0.05 }" in shown
     assert advice.picture.name == "lr_finder.png"
     assert advice.to_json()["range"] == [0.001, 0.05]

@@ -1,6 +1,8 @@
 """A study as people read it: the trials in columns, the best marked and with all its digits."""
 
 import dataclasses
+import shlex
+from pathlib import Path
 
 import pytest
 from tuning import spec_of, three_trials
@@ -43,6 +45,14 @@ def test_the_end_names_the_best_its_folder_and_the_next_command(tmp_path):
     assert "matters: lr 75%, batch-size 25%" in shown
     assert f"kennel serve {tmp_path}" in shown
     assert f"kennel run {tmp_path}/dogs.toml --from best" in shown
+
+
+def test_the_next_command_has_the_channels_that_this_one_was_given(tmp_path):
+    given = [("train", "my dogs/train"), ("pretrained", "w.pth")]
+    shown = study_text(found_of(three_trials(spec_of()), tmp_path), Path("dogs.toml"), given)
+    (line,) = [line for line in shown.splitlines() if "--from best" in line]
+    words = shlex.split(line)
+    assert words[-4:] == ["--channel", "train=my dogs/train", "--channel", "pretrained=w.pth"]
 
 
 def test_a_study_that_was_stopped_says_how_to_go_on(tmp_path):
