@@ -144,7 +144,7 @@ class PictureBatches:
         steps = _Steps(store, augment, order, shares)
         steps.is_timed = loading is not None and num_workers > 0
         self._visit = _Visit(order.steps_per_epoch)
-        # Its workers live as long as it does: starting them anew costs a second an epoch.
+        # Its workers live as long as it does: no epoch begins with the start of processes.
         self._loader: DataLoader[Batch | Fetched] = DataLoader(
             steps,
             batch_size=None,
